@@ -1,0 +1,59 @@
+# `make` alone prints the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ARGS ?=
+FUZZTIME ?= 20s
+RACE := ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
+
+.PHONY: help run test race fuzz fault e2e bench lint tag schema clean build setup
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## start ClickHouse, collector, aggregator and the demo shop; options: make run ARGS="--help"
+	@exec bin/beckon-dev $(ARGS)
+
+test: setup lint ## set up what is missing and run every test
+	cd pixel-js && npm test
+	go test -count=1 -timeout 10m ./...
+	$(MAKE) --no-print-directory race
+
+race: ## the race detector over spool, loader, feature, decision
+	go test -race -short -count=1 -timeout 10m $(RACE)
+
+fuzz: ## every fuzz target for FUZZTIME (20s) each
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | awk '{print $$2}'); do \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+fault: ## kill -9, torn bytes, full disks, power loss
+	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill' ./internal/spool/... ./internal/loader/... ./internal/chlocal/... ./internal/e2e/...
+
+e2e: setup ## both binaries, a real ClickHouse, a real browser
+	go test -count=1 -v -timeout 15m ./internal/e2e/...
+
+bench: ## microbenchmarks of the hot paths; bench/README.md has the load test
+	go test -run '^$$' -bench . -benchmem ./internal/spool ./internal/event ./internal/privacy ./collector/ingest ./aggregator/...
+
+lint: setup ## gofumpt, go vet, staticcheck, tsc
+	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go'))" || { echo "run: go tool gofumpt -w ."; go tool gofumpt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	cd pixel-js && npm run --silent check
+
+tag: ## bundle the tag into pixel-js/dist and print its size
+	go run ./pixel-js/build
+
+schema: ## write schema/current.sql as a server dumps it
+	go test ./schema -run TestCurrent -update
+
+clean: ## remove binaries, local state and node_modules; the download cache stays
+	rm -rf bin .beckon pixel-js/node_modules
+
+build: tag ## build the binaries into bin/
+	go build -o bin/beckon-collector ./collector
+	go build -o bin/beckon-aggregator ./aggregator
+	go build -o bin/beckon-dev ./deploy/dev
+
+setup:
+	@deploy/dev/setup.sh

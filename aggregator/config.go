@@ -1,0 +1,86 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Config is everything an operator can set, as flags or BECKON_ environment variables.
+type Config struct {
+	Listen        string        `default:"127.0.0.1:8081" help:"Address for storefronts." placeholder:"ADDR"`
+	Admin         string        `default:"127.0.0.1:8091" help:"Private address for health, metrics and profiles." placeholder:"ADDR"`
+	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes." placeholder:"FILE"`
+	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init." placeholder:"DIR"`
+	SpoolDir      string        `default:"spool-decisions" help:"Folder where decisions wait for ClickHouse." placeholder:"DIR"`
+	SpoolMaxBytes int64         `default:"1073741824" help:"Size at which first serves are refused." placeholder:"BYTES"`
+	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol." placeholder:"DSN"`
+	Database      string        `default:"beckon" help:"ClickHouse database." placeholder:"NAME"`
+	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service." placeholder:"URL"`
+	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
+	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows." placeholder:"N"`
+	ColdDeadline  time.Duration `default:"50ms" help:"How long an answer may wait for a visitor who is not in memory." placeholder:"DURATION"`
+	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer." placeholder:"DURATION"`
+	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse." placeholder:"DURATION"`
+	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`
+}
+
+// validate lists every wrong setting with how to set it right.
+func (c *Config) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin": c.Admin} {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			fault("%s %q is no address: write host:port, such as 127.0.0.1:8081", flag, addr)
+		}
+	}
+	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
+		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
+	}
+	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme == "" {
+		fault("--issuer %q is no address: write the public address of this service, such as https://shop.example/px", c.Issuer)
+	}
+	if c.SpoolMaxBytes < 1<<20 {
+		fault("--spool-max-bytes %d is too small: at least 1048576", c.SpoolMaxBytes)
+	}
+	if c.Visitors < 1 {
+		fault("--visitors %d: at least 1", c.Visitors)
+	}
+	if c.DevSwitches && !isLoopback(c.Admin) {
+		fault("--dev-switches shows a visitor's features to anybody who can reach %s: use a loopback --admin address", c.Admin)
+	}
+	for flag, path := range map[string]string{"--sites": c.Sites, "--keyring-dir": c.KeyringDir} {
+		if _, err := os.Stat(path); err != nil {
+			fault("%s: %w", flag, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }
+
+// cli is the command line: `serve` is what happens without a word.
+type cli struct {
+	Serve   serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+type serveCmd struct {
+	Config
+}

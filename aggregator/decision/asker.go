@@ -1,0 +1,102 @@
+package decision
+
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+
+	"beckon/internal/privacy"
+	"beckon/internal/site"
+)
+
+// asker is who a request asks for. Only two things make a visitor: a visitor cookie that our own
+// MAC holds for, or the same value sent by a back end that has the site's server key. Nothing in a
+// body or query ever does.
+type asker struct {
+	site    *site.Site
+	byKey   bool // asked by the shop's own back end
+	visit   privacy.Visit
+	known   bool // visit is valid and may be used
+	visitor privacy.ID
+	session privacy.ID
+	lane    privacy.Lane
+	cause   privacy.Cause
+	bot     bool
+}
+
+// refusal says why a request gets no decision at all.
+type refusal struct {
+	status int
+	reason string
+}
+
+var (
+	unknownSite     = &refusal{fasthttp.StatusNotFound, "unknown-site"}
+	originNotListed = &refusal{fasthttp.StatusForbidden, "origin-not-listed"}
+	badServerKey    = &refusal{fasthttp.StatusUnauthorized, "bad-server-key"}
+	wrongMethod     = &refusal{fasthttp.StatusMethodNotAllowed, "method-not-allowed"}
+	notFound        = &refusal{fasthttp.StatusNotFound, "not-found"}
+)
+
+// identify finds out who asks.
+func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refusal) {
+	a := asker{site: st}
+	value := visitorCookie(&ctx.Request.Header, st.ID)
+	if auth := ctx.Request.Header.Peek("Authorization"); len(auth) > 0 {
+		key, isBearer := bytes.CutPrefix(auth, []byte("Bearer "))
+		if !isBearer || !st.HasServerKey(key) {
+			return a, badServerKey
+		}
+		a.byKey = true
+		value = ctx.Request.Header.Peek("Beckon-Visitor")
+	}
+	keys, err := s.Keys.Site(st.ID)
+	if err != nil {
+		s.Log.Error("site has no keys", "site", st.ID, "error", err)
+		return a, unknownSite
+	}
+	if len(value) > 0 {
+		a.visit, a.known = privacy.OpenVisit(keys, value, s.Now())
+	}
+	signals := privacy.Signals{
+		GPC:    exactly(ctx, "Sec-GPC", "1"),
+		DNT:    exactly(ctx, "DNT", "1"),
+		OptOut: len(ctx.Request.Header.Cookie(privacy.OptOutCookie)) > 0,
+	}
+	if a.known {
+		signals.Recorded = a.visit.Lane
+	}
+	a.lane, a.cause = privacy.Choose(st.Consent, signals)
+	a.known = a.known && a.lane == privacy.LaneDecide // in any other lane a cookie makes nobody known
+	if a.known {
+		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
+	}
+	if !a.byKey { // a back end's user agent says nothing about the shopper
+		h := &ctx.Request.Header
+		a.bot = s.Agents.Parse(privacy.Hints{
+			UserAgent: h.UserAgent(), Brands: h.Peek("Sec-CH-UA"), Mobile: h.Peek("Sec-CH-UA-Mobile"),
+			Platform: h.Peek("Sec-CH-UA-Platform"), Purpose: h.Peek("Sec-Purpose"),
+		}).Bot.String() != ""
+	}
+	return a, nil
+}
+
+// visitorCookie returns the value of the site's visitor cookie under either of its names. Where
+// both are sent the host-only one wins: no other host can have set it.
+func visitorCookie(h *fasthttp.RequestHeader, siteID string) []byte {
+	if v := h.Cookie(privacy.CookieName(siteID, true)); len(v) > 0 {
+		return v
+	}
+	return h.Cookie(privacy.CookieName(siteID, false))
+}
+
+// exactly reports whether any line of the header has exactly that value; a second line with
+// another value does not undo it.
+func exactly(ctx *fasthttp.RequestCtx, header, value string) bool {
+	for _, line := range ctx.Request.Header.PeekAll(header) {
+		if string(line) == value {
+			return true
+		}
+	}
+	return false
+}

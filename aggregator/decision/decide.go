@@ -1,0 +1,222 @@
+package decision
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"beckon/aggregator/eligibility"
+	"beckon/aggregator/feature"
+	"beckon/internal/privacy"
+	"beckon/internal/token"
+)
+
+// answer is a verdict with all that the reply, the grant cookie and the decision row are made of.
+type answer struct {
+	asker
+	profile *feature.Profile // nil when nothing is known in time
+	values  feature.Features
+	verdict eligibility.Verdict
+	freshAt time.Time
+	token   string
+	now     time.Time
+}
+
+// decide reaches the verdict for a and records it. It does no I/O for a visitor in memory, except
+// for the first serve of a grant, which is durable before decide returns.
+func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
+	ans, in, err := s.prepare(ctx, a)
+	if err != nil {
+		return ans, err
+	}
+	ans.verdict = s.Program().Evaluate(in, ans.now)
+	if ans.verdict.Err != nil {
+		s.m.ruleFailures.Inc()
+		s.Log.Error("a rule failed", "site", a.site.ID, "error", ans.verdict.Err)
+	}
+	if ans.verdict.NewServe {
+		return ans, s.serveFirst(ctx, &ans, &in)
+	}
+	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), ans.verdict.Rule, ans.verdict.Reason.String(), func() *Row { return s.row(&ans, &in) })
+	ans.token, err = s.tokenFor(&ans, in.Serves)
+	return ans, err
+}
+
+// prepare gathers what the verdict for a depends on.
+func (s *Server) prepare(ctx *fasthttp.RequestCtx, a asker) (answer, eligibility.Input, error) {
+	ans := answer{asker: a, now: s.Now()}
+	keys, err := s.Keys.Site(a.site.ID)
+	if err != nil {
+		return ans, eligibility.Input{}, err
+	}
+	in := eligibility.Input{
+		Site: a.site, Visitor: a.visitor, Session: a.session, Lane: a.lane, OptedOut: a.cause == privacy.CauseOptOut,
+		Bot: a.bot, DrawKey: (*[32]byte)(&keys.Decision),
+	}
+	if !a.known {
+		return ans, in, nil
+	}
+	in.Since = time.Unix(a.visit.Created, 0)
+	if ans.profile = s.profile(a); ans.profile != nil {
+		ans.values = ans.profile.At(ans.now)
+		ans.freshAt = later(ans.profile.ReadAt, s.CompleteAt())
+		in.Features, in.Serves = &ans.values, ans.profile.Serves
+	}
+	in.Stale = ans.now.Sub(ans.freshAt) > s.StaleAfter
+	if value := ctx.Request.Header.Cookie(grantName(a.site.ID)); len(value) > 0 {
+		if serve, ok := openGrant(keys, a.visitor, value); ok {
+			in.Serves = withServe(in.Serves, serve)
+		}
+	}
+	return ans, in, nil
+}
+
+// profile finds the visitor in memory, or asks ClickHouse within the deadline.
+func (s *Server) profile(a asker) *feature.Profile {
+	k := feature.Key{Site: a.site.ID, Visitor: a.visitor.Bytes()}
+	if p := s.Store.Get(k); p != nil {
+		return p
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.ColdDeadline)
+	defer cancel()
+	return s.Cold.Load(ctx, k)
+}
+
+// serveFirst records a new grant or holdout draw, durably, and remembers it for the next request.
+func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibility.Input) error {
+	keys, err := s.Keys.Site(ans.site.ID)
+	if err != nil {
+		return err
+	}
+	v := &ans.verdict
+	serve := feature.Serve{
+		Offer: v.Offer.ID, Rule: v.Rule, Arm: v.Arm, DecisionID: v.DecisionID, Session: ans.session, At: ans.now, ValidUntil: v.ValidUntil,
+	}
+	if err := s.Recorder.FirstServe(s.row(ans, in)); err != nil {
+		return fmt.Errorf("record first serve: %w", err)
+	}
+	s.m.firstServes.WithLabelValues(ans.site.ID, string(v.Arm)).Inc()
+	s.Store.Update(feature.Key{Site: ans.site.ID, Visitor: ans.visitor.Bytes()}, func(p *feature.Profile) *feature.Profile {
+		return p.WithServe(serve)
+	})
+	setGrantCookie(ctx, ans.site.ID, sealGrant(keys, ans.visitor, serve), v.ValidUntil, ans.now, secure(ctx))
+	ans.token, err = s.tokenFor(ans, []feature.Serve{serve})
+	return err
+}
+
+// tokenFor returns the offer token of the verdict, "" without an offer. The token of a grant counts
+// from its first serve, so every replica and every repeat signs the same claims, and EdDSA gives the
+// same token for the same claims. An offer for everyone belongs to no visitor: each answer gets a
+// token of its own, or the first shopper to redeem it would use it up for all.
+func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
+	v := &ans.verdict
+	if !v.Eligible {
+		return "", nil
+	}
+	claims := token.Claims{
+		Issuer: s.Issuer, Site: ans.site.ID, Subject: v.DecisionID.Hex(), ID: v.DecisionID.Hex(), Offer: v.Offer,
+		IssuedAt: ans.now, ExpiresAt: v.ValidUntil,
+	}
+	if v.DecisionID.IsZero() {
+		claims.Subject, claims.ID = rand.Text(), rand.Text()
+		return s.sign(claims)
+	}
+	for i := range serves {
+		if serves[i].DecisionID == v.DecisionID {
+			claims.IssuedAt = serves[i].At
+		}
+	}
+	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix()}
+	if t, ok := s.tokens.Get(k); ok {
+		return t, nil
+	}
+	t, err := s.sign(claims)
+	if err == nil {
+		s.tokens.Put(k, t)
+	}
+	return t, err
+}
+
+func (s *Server) sign(c token.Claims) (string, error) {
+	t, err := token.Sign(s.SigningKey, c)
+	if err != nil {
+		return "", fmt.Errorf("sign offer token: %w", err)
+	}
+	return t, nil
+}
+
+// row is the record of ans, with the gates and the values that its rule read.
+func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
+	v := &ans.verdict
+	r := &Row{
+		Site: ans.site.ID, Environment: ans.site.Environment, DecidedAt: ans.now.UnixMilli(),
+		DecisionID: v.DecisionID.Bytes(), Visitor: ans.visitor.Bytes(), Session: ans.session.Bytes(), Lane: ans.lane.String(),
+		Rule: v.Rule, Arm: string(v.Arm), Reason: v.Reason.String(), Eligible: v.Eligible, Personalised: v.Personalised,
+		Gates: s.gates(in, ans.now), Features: map[string]string{},
+		ExpiresDay: uint16(ans.now.Add(ans.site.Profiles).Unix() / (24 * 60 * 60)),
+	}
+	if v.Offer != nil {
+		r.Offer = v.Offer.ID
+	}
+	if !v.ValidUntil.IsZero() {
+		r.ValidUntil = v.ValidUntil.UnixMilli()
+	}
+	if !ans.freshAt.IsZero() {
+		r.FreshAt = ans.freshAt.UnixMilli()
+	}
+	if ans.profile != nil {
+		for i := range feature.All {
+			if text := featureText(&feature.All[i], &ans.values); text != "" {
+				r.Features[feature.All[i].Name] = text
+			}
+		}
+	}
+	return r
+}
+
+// gates explains a verdict step by step. It evaluates once more: explaining is rare, and the fast
+// path stays free of it.
+func (s *Server) gates(in *eligibility.Input, now time.Time) []Gate {
+	explain := *in
+	explain.Explain = true
+	v := s.Program().Evaluate(explain, now)
+	gates := make([]Gate, len(v.Gates))
+	for i, g := range v.Gates {
+		gates[i] = Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail}
+	}
+	return gates
+}
+
+func featureText(f *feature.Feature, values *feature.Features) string {
+	switch v := f.Get(values).(type) {
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case bool:
+		return strconv.FormatBool(v)
+	case string:
+		return v
+	}
+	panic("BUG: feature " + f.Name + " has no known type")
+}
+
+func withServe(serves []feature.Serve, s feature.Serve) []feature.Serve {
+	for i := range serves {
+		if serves[i].DecisionID == s.DecisionID {
+			return serves
+		}
+	}
+	return append(serves[:len(serves):len(serves)], s)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,81 @@
+package decision
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"beckon/aggregator/eligibility"
+	"beckon/aggregator/feature"
+)
+
+// devVisitor is what the demo shop's panel shows of the visitor who looks at it.
+type devVisitor struct {
+	Visitor  string         `json:"visitor"`
+	Session  string         `json:"session"`
+	Lane     string         `json:"lane"`
+	Cause    string         `json:"cause"`
+	Features map[string]any `json:"features"`
+	Gates    []Gate         `json:"gates"`
+	Reason   string         `json:"reason"`
+	FreshAt  *string        `json:"fresh_at"`
+}
+
+// DevVisitor is the admin route /dev/visitor?site=: it explains the verdict for the visitor whose
+// Cookie header is forwarded, without serving anything. Development only: main refuses it on an
+// address that is not loopback.
+func (s *Server) DevVisitor() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		st := s.Sites.Site(r.URL.Query().Get("site"))
+		if st == nil {
+			http.Error(w, unknownSite.reason, http.StatusNotFound)
+			return
+		}
+		var ctx fasthttp.RequestCtx // the same reading of the same headers as a decision
+		for name, values := range r.Header {
+			for _, value := range values {
+				ctx.Request.Header.Add(name, value)
+			}
+		}
+		a, refused := s.identify(&ctx, st)
+		if refused != nil {
+			http.Error(w, refused.reason, refused.status)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if err := json.NewEncoder(w).Encode(s.explain(&ctx, a)); err != nil {
+			s.Log.Warn("visitor not shown", "error", err)
+		}
+	})
+}
+
+// explain reaches the verdict for a, step by step, and leaves no trace of having done so.
+func (s *Server) explain(ctx *fasthttp.RequestCtx, a asker) devVisitor {
+	out := devVisitor{Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
+	ans, in, err := s.prepare(ctx, a)
+	if err != nil {
+		out.Reason = eligibility.EvaluationFailed.String()
+		return out
+	}
+	if a.known {
+		out.Visitor, out.Session = shorten(a.visitor.Hex()), shorten(a.session.Hex())
+	}
+	in.Explain = true
+	v := s.Program().Evaluate(in, ans.now)
+	out.Reason, out.FreshAt = v.Reason.String(), instant(ans.freshAt)
+	for _, g := range v.Gates {
+		out.Gates = append(out.Gates, Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail})
+	}
+	if ans.profile != nil {
+		for i := range feature.All {
+			out.Features[feature.All[i].Name] = feature.All[i].Get(&ans.values)
+		}
+	}
+	return out
+}
+
+// shorten shows enough of an id to tell two apart.
+func shorten(id string) string { return strings.ToLower(id[:16]) }

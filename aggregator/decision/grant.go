@@ -1,0 +1,68 @@
+package decision
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"beckon/aggregator/feature"
+	"beckon/internal/keyring"
+	"beckon/internal/privacy"
+)
+
+// grant is an active grant as its cookie carries it, so that any replica honours it before the
+// decisions table says so. It is sealed under the site's MAC key and bound to the visitor.
+type grant struct {
+	Visitor    [16]byte    `json:"v"`
+	Session    [16]byte    `json:"s"`
+	DecisionID [16]byte    `json:"d"`
+	Offer      string      `json:"o"`
+	Rule       string      `json:"r"`
+	Arm        feature.Arm `json:"a"`
+	At         int64       `json:"t"` // Unix milliseconds
+	ValidUntil int64       `json:"u"`
+}
+
+const grantPurpose = "grant"
+
+// sealGrant returns the cookie value for a serve.
+func sealGrant(k *keyring.Site, visitor privacy.ID, s feature.Serve) []byte {
+	payload, err := json.Marshal(grant{
+		visitor.Bytes(), s.Session.Bytes(), s.DecisionID.Bytes(), s.Offer, s.Rule, s.Arm, s.At.UnixMilli(), s.ValidUntil.UnixMilli(),
+	})
+	if err != nil {
+		panic("BUG: grant does not marshal: " + err.Error())
+	}
+	return privacy.SealValue(k, grantPurpose, payload)
+}
+
+// openGrant returns the serve in a grant cookie, if the seal holds and it is this visitor's. The
+// cookie of somebody else, or a damaged one, is as good as none.
+func openGrant(k *keyring.Site, visitor privacy.ID, value []byte) (feature.Serve, bool) {
+	payload, ok := privacy.OpenValue(k, grantPurpose, value)
+	if !ok {
+		return feature.Serve{}, false
+	}
+	var g grant
+	if err := json.Unmarshal(payload, &g); err != nil || g.Visitor != visitor.Bytes() {
+		return feature.Serve{}, false
+	}
+	return feature.Serve{
+		Offer: g.Offer, Rule: g.Rule, Arm: g.Arm, DecisionID: privacy.StoredID(g.DecisionID), Session: privacy.StoredID(g.Session),
+		At: time.UnixMilli(g.At), ValidUntil: time.UnixMilli(g.ValidUntil),
+	}, true
+}
+
+// setGrantCookie sends the grant with the answer that serves it first.
+func setGrantCookie(ctx *fasthttp.RequestCtx, siteID string, value []byte, until, now time.Time, secure bool) {
+	var c fasthttp.Cookie
+	c.SetKey(privacy.GrantCookieName(siteID))
+	c.SetValueBytes(value)
+	c.SetPath("/")
+	c.SetHTTPOnly(true)
+	c.SetSecure(secure)
+	c.SetSameSite(fasthttp.CookieSameSiteLaxMode)
+	c.SetMaxAge(max(1, int(until.Sub(now)/time.Second)))
+	ctx.Response.Header.SetCookie(&c)
+}

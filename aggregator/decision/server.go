@@ -1,0 +1,227 @@
+// Package decision is about answering a storefront: does this visitor get an offer, which, why, and
+// how fresh is that answer.
+//
+// An answer is reached from memory: features of recently seen visitors, rules compiled when the
+// sites file was read. ClickHouse is asked only for a visitor who is not in memory, with a deadline,
+// and an answer without features is "no offer", never an error page (P6). The first serve of a grant
+// is durable before the shopper hears of it; every answer can be explained from its row (P7). Only
+// the holder of a valid visitor cookie, or the shop's server key, gets a personalised answer (P8).
+//
+// It stands behind aggregator/eligibility and is the last step of the path.
+package decision
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"beckon/aggregator/eligibility"
+	"beckon/aggregator/feature"
+	"beckon/internal/keyring"
+	"beckon/internal/privacy"
+	"beckon/internal/site"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// Config is what a Server is made of.
+type Config struct {
+	Sites      *site.Registry
+	Program    func() *eligibility.Program // of the sites file in force
+	Keys       *keyring.Ring
+	SigningKey keyring.IssuerKey
+	JWKS       []byte
+	Issuer     string // the `iss` of tokens
+	Store      *feature.Store
+	Cold       *feature.Cold
+	CompleteAt func() time.Time // the change feed is complete up to here
+	Recorder   *Recorder
+	Agents     *privacy.Agents
+
+	PathPrefix   string        // "" or "/px"
+	ColdDeadline time.Duration // how long an answer waits for a visitor who is not in memory
+	StaleAfter   time.Duration // older features give no offer
+	Now          func() time.Time
+	Log          *slog.Logger
+	Registerer   prometheus.Registerer
+}
+
+// Server answers decision requests.
+type Server struct {
+	Config
+	m      metrics
+	tokens *tokenCache
+	http   *fasthttp.Server
+}
+
+// New returns a server that does not listen yet.
+func New(c Config) *Server {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Server{Config: c, m: newMetrics(c.Registerer), tokens: newTokenCache()}
+	s.http = &fasthttp.Server{
+		Handler:                       s.handle,
+		ReadTimeout:                   5 * time.Second,
+		WriteTimeout:                  5 * time.Second,
+		IdleTimeout:                   30 * time.Second,
+		ReadBufferSize:                8192, // also the header limit: shops have big cookies
+		MaxRequestBodySize:            4096, // nothing here has a body of use
+		MaxRequestsPerConn:            1000,
+		Concurrency:                   16_384,
+		TCPKeepalive:                  true,
+		NoDefaultServerHeader:         true,
+		DisablePreParseMultipartForm:  true,
+		SecureErrorLogMessage:         true,
+		CloseOnShutdown:               true,
+		DisableHeaderNamesNormalizing: false,
+		Logger:                        quiet{},
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Shutdown stops listening and waits for the requests under way.
+func (s *Server) Shutdown() error { return s.http.Shutdown() }
+
+// quiet drops fasthttp's own log lines, which may quote what a client sent; refusals are counted.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
+
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	start := time.Now()
+	route := "other"
+	defer func() {
+		if p := recover(); p != nil {
+			s.m.panics.Inc()
+			s.Log.Error("a request failed", "route", route)
+			ctx.Response.Reset()
+			ctx.SetStatusCode(fasthttp.StatusInternalServerError)
+			ctx.SetConnectionClose()
+		}
+		s.m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
+	}()
+	if ctx.Request.Header.ContentLength() == -1 {
+		ctx.SetConnectionClose() // chunked: cannot be told from a smuggled request, so nothing may follow it
+	}
+	path, ok := bytes.CutPrefix(ctx.Path(), []byte(s.PathPrefix))
+	if !ok {
+		s.refuse(ctx, notFound)
+		return
+	}
+	switch string(path) {
+	case "/v1/decision":
+		route = "decision"
+		s.handleDecision(ctx)
+	case "/.well-known/jwks.json":
+		route = "jwks"
+		s.static(ctx, "application/json", "public, max-age=300", s.JWKS)
+	case "/openapi.json":
+		route = "openapi"
+		s.static(ctx, "application/json", "public, max-age=300", openAPI)
+	default:
+		s.refuse(ctx, notFound)
+	}
+}
+
+func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "Origin, Cookie")
+	h.Set("X-Content-Type-Options", "nosniff")
+	st := s.Sites.Site(string(ctx.QueryArgs().Peek("site")))
+	if st == nil {
+		s.refuse(ctx, unknownSite)
+		return
+	}
+	if origin := ctx.Request.Header.Peek("Origin"); len(origin) > 0 {
+		if !st.Lists(origin) {
+			s.refuse(ctx, originNotListed)
+			return
+		}
+		allow(h, origin)
+	}
+	switch {
+	case ctx.IsOptions():
+		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
+		h.Set("Access-Control-Allow-Headers", "authorization, beckon-visitor")
+		h.Set("Access-Control-Max-Age", "600")
+		ctx.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	case !ctx.IsGet() && !ctx.IsHead():
+		s.refuse(ctx, wrongMethod)
+		return
+	}
+	a, refused := s.identify(ctx, st)
+	if refused != nil {
+		s.refuse(ctx, refused)
+		return
+	}
+	h.Set("Beckon-Lane", a.lane.String()+"; "+a.cause.String())
+	s.reply(ctx, a)
+}
+
+// reply writes the decision. A fault of ours is an answer without an offer, reason ERROR, and a
+// counter: the shop goes on selling.
+func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
+	ans, err := s.decide(ctx, a)
+	if err != nil {
+		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
+		ctx.Response.Header.DelCookie(grantName(a.site.ID))
+		ans.verdict, ans.token = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, ""
+	}
+	s.m.decisions.WithLabelValues(a.site.ID, ans.verdict.Reason.String()).Inc()
+	body, err := json.Marshal(newReply(a.site.ID, &ans.verdict, ans.token, ans.freshAt))
+	if err != nil {
+		panic("BUG: reply does not marshal: " + err.Error())
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(body)
+}
+
+func (s *Server) static(ctx *fasthttp.RequestCtx, contentType, cache string, body []byte) {
+	if !ctx.IsGet() && !ctx.IsHead() {
+		s.refuse(ctx, wrongMethod)
+		return
+	}
+	ctx.Response.Header.Set("Access-Control-Allow-Origin", "*") // public documents, no credentials
+	ctx.Response.Header.Set("Cache-Control", cache)
+	ctx.SetContentType(contentType)
+	ctx.SetBody(body)
+}
+
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *refusal) {
+	s.m.refusals.WithLabelValues(r.reason).Inc()
+	ctx.Response.Header.Set("Beckon-Reason", r.reason)
+	if r == badServerKey {
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	}
+	ctx.SetContentType("application/problem+json")
+	ctx.SetStatusCode(r.status)
+	body, _ := json.Marshal(map[string]any{"status": r.status, "title": r.reason}) // two plain values
+	ctx.SetBody(body)
+}
+
+// allow lets a listed origin read the answer with the visitor's cookie.
+func allow(h *fasthttp.ResponseHeader, origin []byte) {
+	h.SetBytesV("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	h.Set("Access-Control-Expose-Headers", "Beckon-Reason, Beckon-Lane, ETag, Retry-After")
+}
+
+// secure reports whether the shopper speaks https; the proxy in front says so.
+func secure(ctx *fasthttp.RequestCtx) bool {
+	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
+}
+
+func grantName(siteID string) string { return privacy.GrantCookieName(siteID) }

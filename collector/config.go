@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/alecthomas/kong"
+
+	"beckon/internal/spool"
+)
+
+// Config is everything an operator can set, as flags or BECKON_ environment variables.
+type Config struct {
+	Listen        string        `default:"127.0.0.1:8080" help:"Public address for pixels, batches and the tag." placeholder:"ADDR"`
+	Admin         string        `default:"127.0.0.1:8090" help:"Private address for health, metrics, the ledger and profiles." placeholder:"ADDR"`
+	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
+	TrustedProxy  []string      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; may be repeated." placeholder:"CIDR"`
+	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes." placeholder:"FILE"`
+	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init." placeholder:"DIR"`
+	Geo           string        `help:"MaxMind DB file for countries; without one countries are unknown." placeholder:"FILE"`
+	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse." placeholder:"DIR"`
+	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503." placeholder:"BYTES"`
+	Sync          string        `default:"always" enum:"always,os" help:"What a reply waits for: always = the disk (survives power loss), os = the write (survives kill -9)."`
+	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol. It may be down: events wait in the spool." placeholder:"DSN"`
+	Database      string        `default:"beckon" help:"ClickHouse database." placeholder:"NAME"`
+	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to finish requests and bring events to ClickHouse." placeholder:"DURATION"`
+	DevSwitches   bool          `help:"Serve POST /dev/tomorrow, for demonstrations; refused unless --listen is a loopback address."`
+}
+
+const minSpoolBytes = 1 << 20
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// settings is a Config that was understood.
+type settings struct {
+	proxies []netip.Prefix
+	sync    spool.Sync
+}
+
+// settings reads what needs reading; its error lists every wrong setting with how to set it right.
+func (c *Config) settings() (settings, error) {
+	var s settings
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+
+	if !isAddress(c.Listen) {
+		fault("--listen %q is no address: write host:port, such as 127.0.0.1:8080", c.Listen)
+	}
+	if !isAddress(c.Admin) {
+		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8090", c.Admin)
+	}
+	if c.DevSwitches && !isLoopback(c.Listen) {
+		fault("--dev-switches lets anybody who can reach %s rewrite cookies: use a loopback --listen address, or leave it out", c.Listen)
+	}
+	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
+		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
+	}
+	for _, text := range c.TrustedProxy {
+		prefix, err := parsePrefix(text)
+		if err != nil {
+			fault("--trusted-proxy %q is no network: write an address or a CIDR, such as 10.0.0.0/8", text)
+		}
+		s.proxies = append(s.proxies, prefix)
+	}
+	if c.SpoolMaxBytes < minSpoolBytes {
+		fault("--spool-max-bytes %d is too small: at least %d", c.SpoolMaxBytes, minSpoolBytes)
+	}
+	if c.Sync == "os" {
+		s.sync = spool.SyncOS
+	}
+	if _, err := clickhouse.ParseDSN(c.ClickHouseDSN); err != nil { // its error may quote a password
+		fault("--clickhouse-dsn cannot be read: write clickhouse://user:password@host:9000/database")
+	}
+	if !identifier.MatchString(c.Database) {
+		fault("--database %q is no name: letters, digits and _, such as beckon", c.Database)
+	}
+	if c.DrainTimeout <= 0 {
+		fault("--drain-timeout %s: must be above zero, such as 10s", c.DrainTimeout)
+	}
+	return s, errors.Join(faults...)
+}
+
+func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }
+
+func parsePrefix(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("read network: %w", err)
+	}
+	return prefix.Masked(), nil
+}
+
+func isAddress(addr string) bool {
+	_, _, err := net.SplitHostPort(addr)
+	return err == nil
+}
+
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// cli is the command line: `serve` is what happens without a word.
+type cli struct {
+	Serve   serveCmd         `cmd:"" default:"withargs" help:"Take events and bring them to ClickHouse (the default)."`
+	Keyring keyringCmd       `cmd:"" help:"Manage the keys of the sites."`
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+type serveCmd struct {
+	Config
+}
+
+type keyringCmd struct {
+	Init keyringInitCmd `cmd:"" help:"Create the key files that are missing; never changes one that is there."`
+}
+
+type keyringInitCmd struct {
+	Sites      string `default:"sites.yaml" help:"Sites file: one key file for each of its sites." placeholder:"FILE"`
+	KeyringDir string `default:"keyring" help:"Folder of the key files." placeholder:"DIR"`
+}

@@ -1,0 +1,96 @@
+package ingest
+
+import (
+	"time"
+
+	"beckon/internal/event"
+)
+
+// check looks at one thing. It returns Taken when that is in order, and leaves what it found in r.
+type check func(*Server, *request) Reason
+
+// A request passes these in order; the first that refuses ends it.
+var requestChecks = []check{wellFormed, knownSite, listedOrigin, notTooMany}
+
+// Then each of its events passes these.
+var eventChecks = []check{knownKind, goodValues, goodID, inTime}
+
+func wellFormed(_ *Server, r *request) Reason { return r.parse(r) }
+
+func knownSite(s *Server, r *request) Reason {
+	t, err := s.tenants.find(r.siteID)
+	if err != nil {
+		s.fault("site without keys", err)
+		return Internal
+	}
+	if t == nil {
+		return UnknownSite
+	}
+	r.tenant = t
+	return Taken
+}
+
+// listedOrigin refuses pages that the site does not know. A request without Origin is let through:
+// pixels, old browsers and shop servers send none, and the header proves nothing about them.
+func listedOrigin(_ *Server, r *request) Reason {
+	from, ok := origin(r.ctx)
+	switch {
+	case !ok:
+		return OriginNotListed
+	case len(from) == 0:
+		return Taken
+	case !r.tenant.site.Lists(from):
+		return OriginNotListed
+	}
+	allowOrigin(r.ctx, from)
+	return Taken
+}
+
+func notTooMany(_ *Server, r *request) Reason {
+	if r.sent > event.MaxBatchEvents {
+		return TooManyEvents
+	}
+	return Taken
+}
+
+func knownKind(_ *Server, r *request) Reason {
+	r.event.Kind = event.ParseKind(r.raw.kind, false)
+	if r.event.Kind == event.KindNone {
+		return UnknownKind
+	}
+	return Taken
+}
+
+func goodValues(_ *Server, r *request) Reason {
+	if !r.raw.sound || !r.readPage() || !r.readProps() {
+		return BadValue
+	}
+	return Taken
+}
+
+func goodID(s *Server, r *request) Reason {
+	if !r.raw.hasID {
+		r.event.ID = s.ids.Next(r.received)
+		return Taken
+	}
+	var ok bool
+	if r.event.ID, ok = event.ParseUUID(r.raw.id); !ok {
+		return BadID
+	}
+	return Taken
+}
+
+func inTime(_ *Server, r *request) Reason {
+	var ok bool
+	if r.event.OccurredAt, ok = occurred(r.received, r.sentAt, r.raw.at); !ok {
+		return TooOld
+	}
+	return Taken
+}
+
+// day is the day that lies keep after an instant, counted from 1970-01-01; the last one is 2149-06-06,
+// where ClickHouse's Date ends.
+func day(millis int64, keep time.Duration) uint16 {
+	d := (millis + keep.Milliseconds()) / (24 * time.Hour).Milliseconds()
+	return uint16(min(max(d, 0), 65535))
+}

@@ -1,0 +1,78 @@
+package ingest
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+
+	"github.com/valyala/fasthttp"
+
+	"beckon/internal/privacy"
+)
+
+// maxHops bounds how far back X-Forwarded-For is read. Nobody has more proxies of their own.
+const maxHops = 16
+
+// client returns the address of whoever sent the request: the socket's other end, or, when that is a
+// proxy we trust, what the proxies wrote down. X-Forwarded-For is read from its right end, because
+// only that end was written by our own proxies: the first address that is none of them is the
+// client's. An entry that is no address makes the client unknown (the zero Addr).
+func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy bool) {
+	addr = peer(ctx.RemoteAddr())
+	if !s.trusts(addr) {
+		return addr, false
+	}
+	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor)
+	for hops := 0; len(lines) > 0; lines = lines[:len(lines)-1] {
+		for rest := lines[len(lines)-1]; len(rest) > 0; hops++ {
+			var entry []byte
+			entry, rest = cutLast(rest)
+			addr = privacy.ParseAddr(bytes.TrimSpace(entry))
+			if !s.trusts(addr) || hops == maxHops {
+				return addr, true
+			}
+		}
+	}
+	return addr, true
+}
+
+// cutLast splits a comma-separated list before its last entry.
+func cutLast(list []byte) (last, rest []byte) {
+	if i := bytes.LastIndexByte(list, ','); i >= 0 {
+		return list[i+1:], list[:i]
+	}
+	return list, nil
+}
+
+func (s *Server) trusts(a netip.Addr) bool {
+	for _, prefix := range s.config.TrustedProxies {
+		if prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// overHTTPS reports whether the visitor's own connection was encrypted, in a trusted proxy's word. Of
+// several values the last is the one that the nearest proxy wrote.
+func overHTTPS(ctx *fasthttp.RequestCtx, throughProxy bool) bool {
+	if !throughProxy {
+		return false
+	}
+	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedProto)
+	if len(lines) == 0 {
+		return false
+	}
+	last, _ := cutLast(lines[len(lines)-1])
+	return string(bytes.TrimSpace(last)) == "https"
+}
+
+// peer is the address of the socket's other end, without port and zone.
+func peer(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr, _ := netip.AddrFromSlice(tcp.IP)
+	return addr.Unmap()
+}

@@ -1,0 +1,69 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"time"
+
+	"beckon/internal/event"
+	"beckon/internal/privacy"
+)
+
+// consent adds a row that proves a choice: who (a keyed id), what, by which means, under which policy
+// text, when. A withdrawal names the id that it ends and nothing else of the visitor. The row goes to
+// disk with the same append as the request's events, so a choice is never answered before it is kept.
+func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
+	e := &r.event
+	e.Reset()
+	e.Kind, e.Source = event.Consent, event.SourceCollector
+	e.Lane, e.Cause = r.visitor.lane, r.visitor.cause
+	e.Visitor = who
+	if e.Lane == privacy.LaneDecide {
+		e.Country = r.visitor.country // whose law the consent was given under
+	}
+	e.Choice = chosenLane(c)
+	e.ConsentSource, e.ConsentPolicy = c.Source, c.Version
+	e.ConsentAt = c.At.UnixMilli()
+	e.ID, e.OccurredAt = s.ids.Next(r.received), r.received
+	e.Rate = event.RateScale
+	r.tenant.stamp(e, r.received)
+	r.add(ofConsent, r.tenant.fingerprint(r.choiceIdentity(who)))
+}
+
+// choiceIdentity is what makes a choice one and the same when a tag, whose reply was lost, tells it again
+// with the old cookie: who chose what, and when by the tag's clock. A choice without a time is new each
+// time it changes something.
+func (r *request) choiceIdentity(who privacy.ID) [16]byte {
+	if r.chosenAt < 0 {
+		return r.event.ID
+	}
+	id := who.Bytes()
+	b := append(make([]byte, 0, 64), id[:]...)
+	b = append(b, byte(r.event.Choice))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.chosenAt))
+	b = append(b, r.event.ConsentPolicy.String()...)
+	return privacy.KeyedID(&r.tenant.keys.MAC, "consent", b).Bytes()
+}
+
+// chosenTime is when the choice was made, by our clock: corrected like an event's time, but of any age,
+// and never later than now.
+func (r *request) chosenTime(now time.Time) time.Time {
+	at := r.chosenAt
+	if at < 0 {
+		return now
+	}
+	if r.sentAt >= 0 {
+		at = r.received - (r.sentAt - at)
+	}
+	return time.UnixMilli(min(max(at, 0), r.received))
+}
+
+// chosenLane is the lane that a choice asks for, whatever the site or the browser make of it.
+func chosenLane(c *privacy.Choice) privacy.Lane {
+	switch {
+	case c.Decide:
+		return privacy.LaneDecide
+	case c.Measure:
+		return privacy.LaneMeasure
+	}
+	return privacy.LaneCount
+}

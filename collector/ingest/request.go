@@ -1,0 +1,109 @@
+package ingest
+
+import (
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fastjson"
+
+	"beckon/internal/event"
+	"beckon/internal/privacy"
+	"beckon/internal/spool"
+)
+
+// request is one request that brings events, from its first byte to the reply. It is the only place
+// where raw values stand: its byte slices belong to fasthttp or to the parser, and nothing leaves it
+// but what package privacy made of them. It is used again and again: see reset.
+type request struct {
+	ctx      *fasthttp.RequestCtx
+	parse    func(*request) Reason
+	source   event.Source
+	received int64 // Unix milliseconds
+
+	// As the sender spelled it.
+	siteID   []byte
+	sentAt   int64 // "z", -1 when absent
+	chosen   bool  // an explicit choice came along
+	choice   privacy.Choice
+	chosenAt int64      // "at" of the choice, -1 when absent
+	sent     int        // how many events, before any limit
+	raws     []rawEvent // at most event.MaxBatchEvents
+
+	// What it turned out to be.
+	tenant  *tenant
+	visitor visitor
+
+	// The event in hand, and what became of the others.
+	raw      *rawEvent
+	event    event.Event
+	entries  []spool.Entry
+	position []int // of each entry in the batch; ofConsent for what we made ourselves
+	dropped  []drop
+	counts   []spool.Count
+
+	// Memory kept from one request to the next.
+	parser fastjson.Parser
+	keys   [][]byte
+	number []byte
+	record []byte
+	reply  []byte
+}
+
+// rawEvent is one event as the sender spelled it. Slices belong to the request.
+type rawEvent struct {
+	kind, id, url, referrer []byte
+	hasID                   bool
+	at                      int64 // "t", -1 when absent
+	props                   *fastjson.Object
+	sound                   bool // no value was of a wrong JSON type
+}
+
+// drop is an event that is not stored, by its position in the batch.
+type drop struct {
+	position int
+	reason   Reason
+}
+
+const ofConsent = -1
+
+func (s *Server) acquire(ctx *fasthttp.RequestCtx) *request {
+	r := s.requests.Get().(*request)
+	r.ctx = ctx
+	r.received = s.config.Now().UnixMilli()
+	r.sentAt, r.chosenAt = -1, -1
+	return r
+}
+
+// release takes r back. A request that panicked is not given back: nobody knows its state.
+func (s *Server) release(r *request) {
+	r.reset()
+	s.requests.Put(r)
+}
+
+// reset forgets everything of the sender and keeps the memory.
+func (r *request) reset() {
+	r.event.Reset()
+	clear(r.raws)
+	clear(r.keys)
+	clear(r.entries)
+	*r = request{
+		event: r.event, parser: r.parser,
+		raws: r.raws[:0], keys: r.keys[:0], entries: r.entries[:0], position: r.position[:0],
+		dropped: r.dropped[:0], counts: r.counts[:0],
+		number: r.number[:0], record: r.record[:0], reply: r.reply[:0],
+	}
+}
+
+// add turns r.event into a record that waits for the spool. Earlier records stay good when the
+// buffer moves: their entries keep the old one alive.
+func (r *request) add(position int, fingerprint uint64) {
+	start := len(r.record)
+	r.record = r.event.AppendTo(r.record)
+	r.entries = append(r.entries, spool.Entry{
+		Site: r.tenant.site.ID, Fingerprint: fingerprint, Payload: r.record[start:],
+	})
+	r.position = append(r.position, position)
+}
+
+// drop notes that the event at position is not stored.
+func (r *request) drop(position int, reason Reason) {
+	r.dropped = append(r.dropped, drop{position, reason})
+}

@@ -1,0 +1,301 @@
+// Package ingest is about turning one HTTP request into durable events: it reads pixels and batches, checks
+// them by a list of named checks, reduces them in the privacy step, and answers when the spool has them.
+//
+//	request --checks.go--> rawEvent --visitor.go, props.go--> event.Event --> spool --> reply
+//
+// Promises. A raw address, cookie, user agent, URL or order number lives in one request only (request.go)
+// and is in no record, log, metric or error. A 2xx means that every event is durable or was dropped for a
+// reason that the reply names; any other status means that none was accepted. Every way to say no is a
+// Reason (reason.go). A panic costs one request and is counted. The client never chooses its own address,
+// user agent or time of day.
+//
+// Place in the path: fasthttp in front, internal/spool behind. What comes next (ClickHouse, decisions) is
+// not known here.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"beckon/internal/event"
+	"beckon/internal/keyring"
+	"beckon/internal/privacy"
+	"beckon/internal/site"
+	"beckon/internal/spool"
+)
+
+// Appender is what ingest needs of the spool. Append stores all entries or none, before it returns; it
+// sets Duplicate on repeats. spool.ErrFull, ErrClosed and ErrFailed are answered as 503.
+type Appender interface {
+	Append(entries []spool.Entry, counts []spool.Count) error
+}
+
+// Sites is the sites file in force, which may change between two requests.
+type Sites interface{ File() *site.File }
+
+// Keys finds the keys of a site.
+type Keys interface {
+	Site(id string) (*keyring.Site, error)
+}
+
+// Countries finds the country of a network.
+type Countries interface {
+	Country(privacy.Network) privacy.Bucket
+}
+
+// Config is what a Server is made of. Spool, Sites, Keys, Agents and Registerer are needed.
+type Config struct {
+	Spool          Appender
+	Sites          Sites
+	Keys           Keys
+	Agents         *privacy.Agents
+	Geo            Countries      // nil: no countries
+	PathPrefix     string         // in front of every route, such as "/px"; "" = none
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
+	DevSwitches    bool           // POST /dev/tomorrow exists; never on a public address
+	ReadTimeout    time.Duration  // of a whole request; 0 = 5 s
+	Now            func() time.Time
+	Log            *slog.Logger
+	Registerer     prometheus.Registerer
+}
+
+// Every setting of the HTTP server is explicit, because fasthttp's defaults wait for ever.
+const (
+	readTimeout    = 5 * time.Second
+	writeTimeout   = 5 * time.Second
+	idleTimeout    = 30 * time.Second
+	maxHeaderBytes = 8 << 10 // shops set big cookies
+
+	// A body a little over the limit is read and refused in peace. Beyond this the connection is cut
+	// while the sender still writes, and most clients then never see the reply.
+	maxReadBytes = 2 * event.MaxBodyBytes
+
+	maxConnections        = 16 << 10 // about 12 KiB of buffers each
+	maxRequestsPerConn    = 1000     // so that load spreads again after a deployment
+	noStore               = "no-store"
+	reasonHeader          = "Beckon-Reason"
+	overloadPause         = 10 * time.Millisecond
+	keepAlivePeriod       = 30 * time.Second
+	maxIdleWorkerDuration = 10 * time.Second
+)
+
+// Server answers the collector's public routes. Its methods are safe for concurrent use.
+type Server struct {
+	config   Config
+	http     *fasthttp.Server
+	routes   map[string]*route
+	unrouted *gauge
+	tenants  tenants
+	metrics  *metrics
+	ids      event.UUIDs
+	requests sync.Pool
+	draining atomic.Bool
+}
+
+// New returns a server that listens nowhere yet. It fails when a site has no keys.
+func New(c Config) (*Server, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.ReadTimeout == 0 {
+		c.ReadTimeout = readTimeout
+	}
+	c.PathPrefix = strings.TrimSuffix(c.PathPrefix, "/")
+	s := &Server{config: c, metrics: newMetrics(c.Registerer)}
+	s.requests.New = func() any { return new(request) }
+	s.tenants.sites, s.tenants.keys, s.tenants.outcomes = c.Sites, c.Keys, s.metrics.events
+	if err := s.tenants.now().err(); err != nil {
+		return nil, err
+	}
+	s.routes = s.makeRoutes()
+	s.unrouted = s.metrics.gauge("other")
+	s.http = &fasthttp.Server{
+		Handler:      s.Handler,
+		ErrorHandler: s.serveError,
+		// Nobody who sends events needs to ask first, and waiting for the body holds a connection.
+		ExpectHandler: func(ctx *fasthttp.RequestCtx) int {
+			s.refuse(ctx, ExpectationRefused)
+			s.unrouted.observe(ExpectationRefused.Status(), ExpectationRefused, 0)
+			return ExpectationRefused.Status()
+		},
+		ReadTimeout:                        c.ReadTimeout, // from the first byte of a request to its last
+		WriteTimeout:                       writeTimeout,
+		IdleTimeout:                        idleTimeout,
+		MaxRequestBodySize:                 maxReadBytes,
+		ReadBufferSize:                     maxHeaderBytes,
+		WriteBufferSize:                    4 << 10,
+		Concurrency:                        maxConnections,
+		MaxConnsPerIP:                      0, // a mobile carrier or our own proxy is one address for thousands
+		MaxRequestsPerConn:                 maxRequestsPerConn,
+		MaxIdleWorkerDuration:              maxIdleWorkerDuration,
+		SleepWhenConcurrencyLimitsExceeded: overloadPause,
+		TCPKeepalive:                       true,
+		TCPKeepalivePeriod:                 keepAlivePeriod,
+		NoDefaultServerHeader:              true,
+		NoDefaultContentType:               true,
+		DisablePreParseMultipartForm:       true,
+		StreamRequestBody:                  false,
+		ReduceMemoryUsage:                  false, // costs a system call per request
+		CloseOnShutdown:                    true,
+		LogAllErrors:                       false,
+		SecureErrorLogMessage:              true,
+		Logger:                             connectionLog{c.Log},
+	}
+	return s, nil
+}
+
+// Serve answers requests of ln until Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	if err := s.http.Serve(ln); err != nil {
+		return fmt.Errorf("serve events: %w", err)
+	}
+	return nil
+}
+
+// Shutdown refuses new requests with shutting-down, lets those that were begun finish, and returns when
+// all connections are closed or ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	if err := s.http.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("connections still open: %w", err)
+	}
+	return nil
+}
+
+// Ready is the admin page's question: an error once Shutdown has begun.
+func (s *Server) Ready() error {
+	if s.draining.Load() {
+		return errors.New("shutting down")
+	}
+	return nil
+}
+
+// Handler answers one request.
+func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
+	start := time.Now()
+	g := s.unrouted
+	reason := Taken
+	defer func() {
+		if p := recover(); p != nil {
+			reason = s.survive(ctx, p)
+		}
+		g.observe(ctx.Response.StatusCode(), reason, time.Since(start))
+	}()
+	rt, reason := s.find(ctx)
+	if rt != nil {
+		g = rt.gauge
+	}
+	switch {
+	case s.draining.Load():
+		reason = ShuttingDown
+	case reason == Taken:
+		reason = rt.serve(ctx, s)
+	}
+	s.finish(ctx, reason)
+}
+
+// finish adds what every reply has.
+func (s *Server) finish(ctx *fasthttp.RequestCtx, reason Reason) {
+	if reason != Taken {
+		s.refuse(ctx, reason)
+	}
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin") // pixels and tags are other hosts' resources
+	if len(h.Peek(fasthttp.HeaderCacheControl)) == 0 {
+		h.Set(fasthttp.HeaderCacheControl, noStore)
+	}
+	if len(h.Peek(fasthttp.HeaderVary)) == 0 {
+		h.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
+	}
+	// Behind a chunked body may stand bytes that another server in front of us took for part of it.
+	if ctx.Request.Header.ContentLength() == -1 {
+		ctx.SetConnectionClose()
+	}
+}
+
+// refuse answers with a reason and no body, so that an image's onerror fires. Headers that were set
+// stay: a page's script may read the reason, an opt-out holds.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, reason Reason) {
+	ctx.Response.ResetBody()
+	ctx.SetStatusCode(reason.Status())
+	h := &ctx.Response.Header
+	h.Set(reasonHeader, reason.String())
+	h.Set(fasthttp.HeaderCacheControl, noStore)
+	if reasons[reason].retry {
+		h.Set(fasthttp.HeaderRetryAfter, retryAfterSeconds)
+	}
+	if reasons[reason].close {
+		ctx.SetConnectionClose()
+	}
+}
+
+// serveError answers what fasthttp could not read as a request. It closes the connection afterwards.
+func (s *Server) serveError(ctx *fasthttp.RequestCtx, err error) {
+	reason := Malformed
+	var tooSmall *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.As(err, &tooSmall):
+		reason = HeaderTooLarge
+	case errors.Is(err, fasthttp.ErrBodyTooLarge):
+		reason = TooLarge
+	case errors.As(err, &timeout) && timeout.Timeout():
+		reason = TimedOut
+	}
+	s.finish(ctx, reason)
+	s.unrouted.observe(reason.Status(), reason, 0)
+}
+
+// survive turns a panic into a 500. The log gets the kind of fault and the names of the functions: the text
+// of a panic, and the arguments in a full stack trace, may hold what a visitor sent.
+func (s *Server) survive(ctx *fasthttp.RequestCtx, p any) Reason {
+	s.metrics.panics.Inc()
+	s.config.Log.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", callers())
+	ctx.Response.Reset()
+	s.finish(ctx, Internal)
+	return Internal
+}
+
+// callers lists the functions on the stack, innermost first, with file and line and without arguments.
+func callers() []string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	var lines []string
+	for {
+		f, more := frames.Next()
+		lines = append(lines, fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line))
+		if !more {
+			return lines
+		}
+	}
+}
+
+// fault counts and logs what is our fault and no panic. The error names our own files, never a value of
+// the request.
+func (s *Server) fault(what string, err error) {
+	s.metrics.faults.Inc()
+	s.config.Log.Error(what, "error", err)
+}
+
+// connectionLog takes fasthttp's messages about connections. Their arguments hold addresses of clients, so
+// only the constant text is kept.
+type connectionLog struct{ log *slog.Logger }
+
+func (l connectionLog) Printf(format string, _ ...any) { l.log.Debug("connection", "message", format) }

@@ -1,0 +1,123 @@
+package ingest
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"beckon/internal/event"
+	"beckon/internal/keyring"
+	"beckon/internal/privacy"
+	"beckon/internal/site"
+)
+
+// tenant is a site with all that a request for it needs, made once per sites file.
+type tenant struct {
+	site                      *site.Site
+	keys                      *keyring.Site
+	id, environment, currency privacy.Bucket
+	fingerprints              cipher.Block
+	outcomes                  [reasonCount]prometheus.Counter
+}
+
+// fingerprint is how the spool knows an id again: a keyed permutation of it, cut to 64 bits, so that
+// nobody can choose two ids that collide, and the spool's files tell nothing of ids. Zero would mean
+// "never a duplicate".
+func (t *tenant) fingerprint(id [16]byte) uint64 {
+	var sealed [16]byte
+	t.fingerprints.Encrypt(sealed[:], id[:])
+	return binary.LittleEndian.Uint64(sealed[:]) | 1<<63
+}
+
+// tenants finds the tenant of a request in the sites file that is in force. Safe for concurrent use.
+type tenants struct {
+	sites    Sites
+	keys     Keys
+	outcomes *prometheus.CounterVec // by site and outcome
+
+	current atomic.Pointer[roster]
+	mu      sync.Mutex // of building the next one
+}
+
+// roster is the tenants of one sites file. It never changes.
+type roster struct {
+	file *site.File
+	byID map[string]*tenant
+	errs map[string]error // why a site has no tenant
+}
+
+// err lists every site that has no tenant.
+func (c *roster) err() error {
+	return errors.Join(slices.Collect(maps.Values(c.errs))...)
+}
+
+// find returns nil for a site that no sites file knows, and an error for one whose keys are missing.
+func (ts *tenants) find(id []byte) (*tenant, error) {
+	c := ts.now()
+	if t := c.byID[string(id)]; t != nil {
+		return t, nil
+	}
+	return nil, c.errs[string(id)]
+}
+
+// now returns the roster of the file in force, made anew when that has changed.
+func (ts *tenants) now() *roster {
+	file := ts.sites.File()
+	if c := ts.current.Load(); c != nil && c.file == file {
+		return c
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if c := ts.current.Load(); c != nil && c.file == file {
+		return c
+	}
+	c := &roster{file: file, byID: make(map[string]*tenant), errs: make(map[string]error)}
+	for _, st := range file.Sites {
+		t, err := ts.admit(st)
+		if err != nil {
+			c.errs[st.ID] = err
+			continue
+		}
+		c.byID[st.ID] = t
+	}
+	ts.current.Store(c)
+	return c
+}
+
+func (ts *tenants) admit(st *site.Site) (*tenant, error) {
+	keys, err := ts.keys.Site(st.ID)
+	if err != nil {
+		return nil, fmt.Errorf("keys of site %s: %w", st.ID, err)
+	}
+	secret := privacy.KeyedID(&keys.MAC, "duplicate", []byte(st.ID)).Bytes()
+	block, err := aes.NewCipher(secret[:])
+	if err != nil {
+		return nil, fmt.Errorf("fingerprints of site %s: %w", st.ID, err)
+	}
+	t := &tenant{
+		site: st, keys: keys, fingerprints: block,
+		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
+	}
+	for r := range t.outcomes {
+		if r == int(Taken) || reasons[r].event {
+			t.outcomes[r] = ts.outcomes.WithLabelValues(st.ID, outcome(Reason(r)))
+		}
+	}
+	return t, nil
+}
+
+// stamp fills what every event of the tenant has, from whomever it comes.
+func (t *tenant) stamp(e *event.Event, received int64) {
+	e.Site, e.Environment = t.id, t.environment
+	e.ReceivedAt = received
+	e.ExpiresDay = day(e.OccurredAt, t.site.Events)
+	e.ProfileExpiresDay = day(e.OccurredAt, t.site.Profiles)
+}

@@ -1,0 +1,283 @@
+// Command beckon-collector takes events from browsers over HTTP, reduces them to what may be kept, makes
+// them durable before it answers, and brings them to ClickHouse exactly once.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/alecthomas/kong"
+	"github.com/oklog/run"
+
+	"beckon/collector/ingest"
+	"beckon/internal/admin"
+	"beckon/internal/chconn"
+	"beckon/internal/keyring"
+	"beckon/internal/loader"
+	"beckon/internal/privacy"
+	"beckon/internal/site"
+	"beckon/internal/spool"
+)
+
+const (
+	watchEvery  = 500 * time.Millisecond // the sites file
+	agentsKept  = 20_000                 // user agents in the cache: a few MiB, over 99 % of the requests
+	adminHeader = 5 * time.Second
+)
+
+func main() {
+	var c cli
+	k := kong.Parse(&c, kong.Name("beckon-collector"),
+		kong.Description("Takes shop events over HTTP and brings them to ClickHouse, private before durable, durable before answered."),
+		kong.DefaultEnvars("BECKON"), kong.UsageOnError(), kong.Vars{"version": admin.Version})
+	k.FatalIfErrorf(k.Run())
+}
+
+// Run serves until a signal comes or a part fails.
+func (cmd *serveCmd) Run() error {
+	// A blocking fsync holds its P until the runtime takes it away: with one P everything would wait.
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	return cmd.serve(context.Background(), slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+}
+
+// Run creates missing key files.
+func (cmd *keyringInitCmd) Run() error {
+	sites, err := site.Open(cmd.Sites)
+	if err != nil {
+		return fmt.Errorf("--sites: %w", err)
+	}
+	var ids []string
+	for _, s := range sites.File().Sites {
+		ids = append(ids, s.ID)
+	}
+	created, err := keyring.Init(cmd.KeyringDir, ids)
+	for _, name := range created {
+		fmt.Println("created", name)
+	}
+	if err == nil && len(created) == 0 {
+		fmt.Println("every site has its keys, nothing to do")
+	}
+	return err
+}
+
+// parts is what a start needs of the world outside, each part good or reported.
+type parts struct {
+	settings
+	sites *site.Registry
+	keys  *keyring.Ring
+	geo   ingest.Countries
+}
+
+// gather reads everything that can be wrong before anything is started, and lists all of it at once.
+func (c *Config) gather() (*parts, error) {
+	var p parts
+	var faults []error
+	fault := func(flag string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", flag, err))
+		}
+	}
+	var err error
+	if p.settings, err = c.settings(); err != nil {
+		faults = append(faults, err)
+	}
+	p.keys, err = keyring.Open(c.KeyringDir)
+	fault("--keyring-dir", err)
+	p.sites, err = site.Open(c.Sites, p.haveKeys)
+	fault("--sites", err)
+	if c.Geo != "" {
+		geo, err := privacy.OpenGeo(c.Geo)
+		fault("--geo", err)
+		p.geo = geo
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return &p, nil
+}
+
+// haveKeys refuses a sites file that names a site without keys, at the start and at each reload.
+func (p *parts) haveKeys(f *site.File) site.Faults {
+	if p.keys == nil {
+		return nil // reported already
+	}
+	var faults site.Faults
+	for _, s := range f.Sites {
+		if _, err := p.keys.Site(s.ID); err != nil {
+			faults = append(faults, site.Fault{File: f.Name, Text: fmt.Sprintf("site %q: %v", s.ID, err)})
+		}
+	}
+	return faults
+}
+
+// serve is the drawing of the service: its parts, in the order in which data passes them. They stop in the
+// same order, so that nothing accepted is left behind a closed door.
+func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
+	p, err := c.gather()
+	if err != nil {
+		return err
+	}
+	reg := admin.NewRegistry("collector")
+	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Log: log, Registerer: reg})
+	if err != nil {
+		return fmt.Errorf("--spool-dir: %w", err)
+	}
+	defer closeSpool(events, log)
+	public, err := ingest.New(ingest.Config{
+		Spool: events, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
+		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
+	})
+	if err != nil {
+		return err
+	}
+	load := loader.New(loader.Config{
+		Source: events, Table: loader.Events(), Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
+		Connect: func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) },
+	})
+	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
+		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return spoolReady(events) }}},
+		map[string]http.Handler{"/ledger": ledgerPage(events)})}
+	publicPort, privatePort, err := c.listen()
+	if err != nil {
+		return err
+	}
+
+	stop := stopper{within: c.DrainTimeout}
+	var g run.Group
+	g.Add(run.SignalHandler(ctx, syscall.SIGINT, syscall.SIGTERM))
+	g.Add(func() error { return public.Serve(publicPort) }, func(error) {
+		ctx, cancel := stop.context()
+		defer cancel()
+		if err := public.Shutdown(ctx); err != nil {
+			log.Warn("requests were cut off", "error", err)
+		}
+	})
+	loading, stopLoading := loop(func(ctx context.Context) error { return loadUntil(ctx, load, events, &stop) })
+	g.Add(loading, stopLoading)
+	g.Add(loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
+	g.Add(loop(func(ctx context.Context) error { return failedSpool(ctx, events) }))
+	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
+	log.Info("collector serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),
+		"sites", len(p.sites.File().Sites), "version", admin.Version)
+
+	err = g.Run()
+	if errors.Is(err, run.ErrSignal) || ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// loadUntil brings events to ClickHouse. When ctx ends, ingest has stopped: what it left is sealed and
+// brought there too, as far as the time reaches; the rest waits on disk for the next start.
+func loadUntil(ctx context.Context, l *loader.Loader, events *spool.Spool, stop *stopper) error {
+	if err := l.Run(ctx); err != nil {
+		return err
+	}
+	if err := events.Seal(); err != nil {
+		return err
+	}
+	ctx, cancel := stop.context()
+	defer cancel()
+	return l.Drain(ctx)
+}
+
+// loop makes an actor of a function that runs until its context ends. The interrupt waits for it, so that
+// what is stopped later may still be needed by it.
+func loop(f func(context.Context) error) (execute func() error, interrupt func(error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	execute = func() error {
+		defer close(ended)
+		return f(ctx)
+	}
+	return execute, func(error) {
+		cancel()
+		<-ended
+	}
+}
+
+// stopper gives all steps of a stop one deadline, counted from the first. The steps run one after another.
+type stopper struct {
+	within   time.Duration
+	deadline time.Time
+}
+
+func (s *stopper) context() (context.Context, context.CancelFunc) {
+	if s.deadline.IsZero() {
+		s.deadline = time.Now().Add(s.within)
+	}
+	return context.WithDeadline(context.Background(), s.deadline)
+}
+
+// failedSpool ends the service when the disk has failed: nothing more can be accepted, and only a new
+// start can find out what is really there.
+func failedSpool(ctx context.Context, events *spool.Spool) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-events.Failed():
+		return errors.New("the spool's disk failed, see the log above: nothing more can be accepted; start again when it is in order")
+	}
+}
+
+func spoolReady(events *spool.Spool) error {
+	select {
+	case <-events.Failed():
+		return errors.New("the disk failed")
+	default:
+		return nil
+	}
+}
+
+// closeSpool says what is left for the next start.
+func closeSpool(events *spool.Spool, log *slog.Logger) {
+	left := events.Stats()
+	if err := events.Close(); err != nil {
+		log.Error("spool not closed in order", "error", err)
+		return
+	}
+	log.Info("collector stopped", "records_on_disk", left.Records, "bytes_on_disk", left.Bytes)
+}
+
+// listen takes both ports; the error names the flags of those that it could not take.
+func (c *Config) listen() (public, private net.Listener, err error) {
+	public, publicErr := net.Listen("tcp", c.Listen)
+	private, privateErr := net.Listen("tcp", c.Admin)
+	if publicErr == nil && privateErr == nil {
+		return public, private, nil
+	}
+	for _, ln := range []net.Listener{public, private} {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+	return nil, nil, errors.Join(portFault("--listen", publicErr), portFault("--admin", privateErr))
+}
+
+func portFault(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: %w: stop what holds the port, or name another", flag, err)
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// ledgerPage shows what the spool has counted and ClickHouse does not know yet.
+func ledgerPage(events *spool.Spool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(events.Ledger())
+	})
+}

@@ -1,0 +1,190 @@
+// The side panel "What Beckon sees". It reads the tag's events and, on a developer's machine, the
+// shop's /dev/seen. It changes nothing that Beckon knows, except by the button at its end.
+import { whenAnnounced } from './announced.js';
+import { recall, remember } from './remember.js';
+import { causes, featureName, featureValue, lanes, reasons } from './words.js';
+
+const lookEvery = 3000; // ms
+const patience = 5000; // ms without any answer before the panel says so
+
+const $ = (id) => document.getElementById(id);
+const put = (id, text) => {
+  const element = $(id);
+  if (element.textContent !== text) element.textContent = text;
+};
+const known = (text) => (text ? String(text) : 'not known');
+
+export function watchPanel() {
+  watchTomorrow();
+  showTotal();
+  const fresh = watchFreshness();
+  const look = watchSeen(fresh);
+  watchDoor(look);
+  let answered = false;
+
+  whenAnnounced('beckon:ack', (ack) => {
+    answered = true;
+    showAck(ack);
+    look();
+  });
+  whenAnnounced('beckon:decision', (decision) => {
+    answered ||= decision.reason !== 'ERROR';
+    showDecision(decision);
+    fresh(decision.fresh_at);
+  });
+  setTimeout(() => {
+    if (!answered) showDecision({ eligible: false, reason: 'ERROR' });
+  }, patience);
+}
+
+/** The tag cannot say what the aggregator knows, so the shop's back end is asked. Returns the asking. */
+function watchSeen(fresh) {
+  let gone = false;
+  const look = async () => {
+    if (gone || document.hidden || !isOpen()) return;
+    const reply = await fetch('/dev/seen').catch(() => undefined);
+    gone = reply?.status === 404; // not a developer's machine
+    if (!reply?.ok) return;
+    const seen = await reply.json();
+    showSeen(seen);
+    fresh(seen.fresh_at);
+  };
+  look();
+  setInterval(look, lookEvery);
+  return look;
+}
+
+const wide = matchMedia('(min-width: 1180px)');
+const isOpen = () => (wide.matches ? !document.body.classList.contains('panel-closed') : document.body.classList.contains('panel-open'));
+
+/** Opens and closes. On a wide screen the choice is remembered; on a narrow one the panel covers the page. */
+function watchDoor(opened) {
+  const set = (open) => {
+    document.body.classList.toggle('panel-open', open && !wide.matches);
+    if (wide.matches) {
+      document.body.classList.toggle('panel-closed', !open);
+      document.cookie = `tarn_panel=${open ? 'open' : 'closed'}; path=/; max-age=31536000; samesite=lax`;
+    }
+    if (open) opened();
+    (open ? $('panel-close') : $('panel-open')).focus({ preventScroll: true });
+  };
+  for (const opener of document.querySelectorAll('[data-panel-open]')) opener.addEventListener('click', () => set(true));
+  $('panel-close').addEventListener('click', () => set(false));
+  $('panel').addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') set(false);
+  });
+}
+
+function showAck({ accepted, dropped, lane }) {
+  remember('acks', String(Number(recall('acks')) + accepted));
+  showTotal();
+  if (dropped?.length) put('seen-drops', `not counted: ${dropped.map((d) => d.reason).join(', ')}`);
+  if (lane) showLane(...lane.toLowerCase().split(/[^a-z-]+/)); // a lane word, then its cause among others
+}
+
+function showTotal() {
+  const total = Number(recall('acks'));
+  if (!total) return;
+  put('seen-acks', `${total} acknowledged in this tab`);
+  put('seen-drops', 'each one was on disk before the answer came');
+}
+
+function showLane(lane, ...words) {
+  const cause = words.find((word) => word in causes);
+  put('seen-lane', lanes[lane] ?? known(lane));
+  if (cause) put('seen-cause', `because: ${causes[cause]}`);
+}
+
+function showDecision({ eligible, offer, arm, reason, expires_at, personalised }) {
+  $('seen-verdict').dataset.state = eligible ? 'yes' : 'no';
+  put('seen-decision', eligible ? `Yes: ${offer?.title ?? offer?.id ?? 'an offer'}` : reason === 'ERROR' ? 'No answer' : 'No offer');
+  const words = [reasons[reason] ?? ''];
+  if (eligible && expires_at) words.push(`Valid until ${new Date(expires_at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}.`);
+  if (eligible && personalised === false) words.push('The same for everyone.');
+  put('seen-reason', words.join(' '));
+  put('seen-code', arm ? `${known(reason)}, ${arm}` : known(reason));
+}
+
+function showSeen(seen) {
+  put('seen-visitor', known(seen.visitor));
+  put('seen-session', known(seen.session));
+  if (seen.network) put('seen-network', String(seen.network));
+  if (seen.lane) showLane(seen.lane, seen.cause);
+  if (Array.isArray(seen.gates) && seen.gates.length) $('seen-gates').replaceChildren(...seen.gates.map(gateRow));
+  if (seen.features && typeof seen.features === 'object') showFeatures(seen.features);
+}
+
+function gateRow({ gate, offer, pass, detail }) {
+  const row = document.createElement('li');
+  row.className = pass ? 'yes' : 'no';
+  const mark = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  mark.setAttribute('viewBox', '0 0 24 24');
+  mark.setAttribute('role', 'img');
+  mark.setAttribute('aria-label', pass ? 'open' : 'closed');
+  const line = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  line.setAttribute('d', pass ? 'm4 12 6 6L20 6' : 'm6 6 12 12M18 6 6 18');
+  mark.append(line);
+  const name = document.createElement('span');
+  name.textContent = offer ? `${known(gate)} · ${offer}` : known(gate);
+  row.append(mark, name);
+  if (detail) {
+    const fine = document.createElement('span');
+    fine.className = 'fine';
+    fine.textContent = detail;
+    row.append(fine);
+  }
+  return row;
+}
+
+let shownFeatures = {};
+
+function showFeatures(features) {
+  const loud = [];
+  const quiet = [];
+  for (const [key, value] of Object.entries(features)) {
+    const { text, quiet: little } = featureValue(value);
+    const row = document.createElement('div');
+    const name = document.createElement('dt');
+    name.textContent = featureName(key);
+    const shown = document.createElement('dd');
+    shown.textContent = text;
+    row.title = key;
+    row.append(name, shown);
+    if (key in shownFeatures && shownFeatures[key] !== text) row.className = 'changed';
+    shownFeatures[key] = text;
+    (little ? quiet : loud).push(row);
+  }
+  if (loud.length) $('seen-features').replaceChildren(...loud);
+  $('seen-features-zero').replaceChildren(...quiet);
+  $('seen-more').hidden = quiet.length === 0;
+}
+
+/** Keeps the age of the newest answer up to date. Returns the function that takes a newer one. */
+function watchFreshness() {
+  let newest = NaN;
+  setInterval(() => {
+    const age = (Date.now() - newest) / 1000;
+    $('seen-verdict').dataset.fresh = age < 10 ? 'yes' : 'no';
+    if (age >= 0) put('seen-fresh', age < 90 ? `fresh as of ${age.toFixed(1)} s ago` : `fresh as of ${Math.round(age / 60)} min ago`);
+  }, 500);
+  return (at) => {
+    const time = Date.parse(at ?? '');
+    if (!(time < newest)) newest = time || newest;
+  };
+}
+
+/** A second visit without the wait: the collector's switch for developers starts a new session. */
+function watchTomorrow() {
+  const button = $('tomorrow');
+  button?.addEventListener('click', async () => {
+    button.disabled = true;
+    const reply = await fetch('/px/dev/tomorrow', { method: 'POST' }).catch(() => undefined);
+    if (reply?.ok) {
+      location.assign('/');
+      return;
+    }
+    button.disabled = false;
+    if (reply?.status === 404) button.hidden = true;
+    put('tomorrow-note', reply?.status === 404 ? 'This collector has no such switch; start a second visit after half an hour.' : 'Beckon did not answer. Please try again.');
+  });
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Brings a bare machine to where the tests can run: a C compiler for the race detector, a Chromium
+# for the browser test, the tag's development packages. It installs system packages only as root on
+# Debian or Ubuntu; otherwise it stops and prints the line to run.
+set -eu
+cd "$(dirname "$0")/../.."
+
+need() { # need WHAT PACKAGES COMMAND...: one of the commands must exist
+	what=$1 packages=$2
+	shift 2
+	for c in "$@"; do command -v "$c" >/dev/null 2>&1 && return 0; done
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "setup: installing $what ($packages)"
+		apt-get update -qq
+		# shellcheck disable=SC2086 # a list of packages
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+		return 0
+	fi
+	echo "setup: the tests need $what. Run: sudo apt-get install -y $packages" >&2
+	exit 1
+}
+
+for c in go node npm git; do
+	command -v $c >/dev/null 2>&1 || { echo "setup: $c is missing; Beckon needs Go 1.26, Node 20 with npm, and git" >&2; exit 1; }
+done
+need "a C compiler" "gcc libc6-dev" gcc cc clang
+need "Chromium" "chromium" chromium chromium-browser google-chrome
+
+if [ pixel-js/package-lock.json -nt pixel-js/node_modules/.package-lock.json ]; then
+	(cd pixel-js && npm ci --no-audit --no-fund --loglevel=error)
+fi

@@ -1,0 +1,106 @@
+package loader
+
+import (
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"beckon/internal/event"
+)
+
+// Events is the table of events. A new event column is a line here, a field in internal/event and
+// a numbered file in schema/.
+func Events() *Table[event.Stored] {
+	return &Table[event.Stored]{
+		Name:   "events",
+		Decode: func(record []byte, row *event.Stored) error { return row.Decode(record) },
+		Columns: []Column[event.Stored]{
+			Col("site", func(e *event.Stored) string { return e.Site }),
+			Col("environment", func(e *event.Stored) string { return e.Environment }),
+			Col("event_id", func(e *event.Stored) []byte { return e.ID[:] }),
+			Col("kind", func(e *event.Stored) string { return e.Kind.String() }),
+			Col("source", func(e *event.Stored) string { return e.Source.String() }),
+			Col("lane", func(e *event.Stored) string { return e.Lane.String() }),
+			Col("cause", func(e *event.Stored) string { return e.Cause.String() }),
+			Col("received_at", func(e *event.Stored) int64 { return e.ReceivedAt }),
+			Col("occurred_at", func(e *event.Stored) int64 { return e.OccurredAt }),
+			Col("visitor", func(e *event.Stored) []byte { return e.Visitor[:] }),
+			Col("session", func(e *event.Stored) []byte { return e.Session[:] }),
+			Col("visitor_since", func(e *event.Stored) int64 { return e.VisitorSince }),
+			Col("network", func(e *event.Stored) string { return e.Network }),
+			Col("country", func(e *event.Stored) string { return e.Country }),
+			Col("region", func(e *event.Stored) string { return e.Region }),
+			Col("device", func(e *event.Stored) string { return e.Device }),
+			Col("browser", func(e *event.Stored) string { return e.Browser }),
+			Col("os", func(e *event.Stored) string { return e.OS }),
+			Col("bot", func(e *event.Stored) uint8 { return bit(e.Bot != "") }),
+			Col("bot_reason", func(e *event.Stored) string { return e.Bot }),
+			Col("path", func(e *event.Stored) string { return e.Path }),
+			Col("referrer", func(e *event.Stored) string { return e.Referrer }),
+			Col("utm_source", func(e *event.Stored) string { return e.UTMSource }),
+			Col("utm_medium", func(e *event.Stored) string { return e.UTMMedium }),
+			Col("utm_campaign", func(e *event.Stored) string { return e.UTMName }),
+			Col("product", func(e *event.Stored) string { return e.Product }),
+			Col("variant", func(e *event.Stored) string { return e.Variant }),
+			Col("category", func(e *event.Stored) string { return e.Category }),
+			Col("quantity", func(e *event.Stored) uint32 { return e.Quantity }),
+			Col("currency", func(e *event.Stored) string { return e.Currency }),
+			Col("rate", func(e *event.Stored) decimal.Decimal { return decimal.New(e.Rate, -8) }),
+			Col("price", func(e *event.Stored) *decimal.Decimal { return nullable(e.Price) }),
+			Col("cart_value", func(e *event.Stored) *decimal.Decimal { return nullable(e.CartValue) }),
+			Col("value", func(e *event.Stored) *decimal.Decimal { return nullable(e.Value) }),
+			Col("discount", func(e *event.Stored) *decimal.Decimal { return nullable(e.Discount) }),
+			Col("tax", func(e *event.Stored) *decimal.Decimal { return nullable(e.Tax) }),
+			Col("shipping", func(e *event.Stored) *decimal.Decimal { return nullable(e.Shipping) }),
+			Col("items.product", func(e *event.Stored) []string {
+				return each(e.Items, func(it event.StoredItem) string { return it.Product })
+			}),
+			Col("items.variant", func(e *event.Stored) []string {
+				return each(e.Items, func(it event.StoredItem) string { return it.Variant })
+			}),
+			Col("items.quantity", func(e *event.Stored) []uint32 {
+				return each(e.Items, func(it event.StoredItem) uint32 { return it.Quantity })
+			}),
+			Col("items.price", func(e *event.Stored) []decimal.Decimal {
+				return each(e.Items, func(it event.StoredItem) decimal.Decimal { return decimal.New(it.Price.Units, -4) })
+			}),
+			Col("order_key", func(e *event.Stored) []byte { return e.Order[:] }),
+			Col("coupon_key", func(e *event.Stored) []byte { return e.Coupon[:] }),
+			Col("customer_key", func(e *event.Stored) []byte { return e.Customer[:] }),
+			Col("offer", func(e *event.Stored) string { return e.Offer }),
+			Col("decision", func(e *event.Stored) string { return e.Decision }),
+			Col("query_length", func(e *event.Stored) uint16 { return e.QueryLength }),
+			Col("choice", func(e *event.Stored) string { return e.Choice.String() }),
+			Col("consent_source", func(e *event.Stored) string { return e.ConsentSource }),
+			Col("consent_policy", func(e *event.Stored) string { return e.ConsentPolicy }),
+			Col("consent_at", func(e *event.Stored) int64 { return e.ConsentAt }),
+			Col("expires", func(e *event.Stored) time.Time { return day(e.ExpiresDay) }),
+			Col("profile_expires", func(e *event.Stored) time.Time { return day(e.ProfileExpiresDay) }),
+		},
+	}
+}
+
+func bit(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func nullable(a event.Amount) *decimal.Decimal {
+	if !a.Set {
+		return nil
+	}
+	d := decimal.New(a.Units, -4)
+	return &d
+}
+
+func day(n uint16) time.Time { return time.Unix(int64(n)*24*60*60, 0).UTC() }
+
+func each[T, R any](items []T, get func(T) R) []R {
+	out := make([]R, len(items))
+	for i, it := range items {
+		out[i] = get(it)
+	}
+	return out
+}

@@ -1,0 +1,240 @@
+// Package loader is about moving sealed batches from a spool into ClickHouse, each exactly once.
+//
+// One batch is one insert with one deduplication token, the batch's id. A batch never changes, so
+// ClickHouse drops a repeat, in the table and in every view fed by it, however often a reply gets
+// lost (DESIGN 5). After the rows and the ledger lines of a batch are in, one row in `loads` says so,
+// and only then is the batch removed from the spool.
+//
+// Records are checked before the first try; one that is no row goes to the dead-letter file with the
+// reason. What the server refuses after that is never thrown away: the loader keeps trying the same
+// batch, and says so in its metrics and log.
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"beckon/internal/chconn"
+	"beckon/internal/spool"
+)
+
+// Source is what the loader needs of a spool.
+type Source interface {
+	Next(ctx context.Context) (*spool.Batch, error)
+	Done(id spool.BatchID) error
+	Sealing(interval time.Duration)
+}
+
+const (
+	minSealing = 250 * time.Millisecond
+	maxSealing = 5 * time.Second
+	sealFactor = 8 // a batch gathers for eight times as long as its insert takes
+	recent     = 9 // inserts whose median counts
+
+	insertTimeout = 60 * time.Second
+	minBackoff    = 200 * time.Millisecond
+	maxBackoff    = 5 * time.Second
+	drainWait     = 50 * time.Millisecond // a source that hands out nothing for so long is empty
+)
+
+// Config is what a Loader is made of.
+type Config struct {
+	Source     Source
+	Table      inserter // of Events, or another *Table
+	Connect    func(context.Context) (driver.Conn, error)
+	Database   string
+	DeadLetter string // file for records that are no rows
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Loader moves batches. It has one job and one goroutine: the caller of Run.
+type Loader struct {
+	Config
+	conn      driver.Conn
+	durations []time.Duration // of the most recent inserts
+	m         metrics
+}
+
+// New returns a loader that has not connected yet.
+func New(c Config) *Loader {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Loader{Config: c, m: newMetrics(c.Registerer)}
+}
+
+// Run loads batches until ctx ends or the spool fails. It needs no ClickHouse to start with: while
+// there is none, batches wait on disk and Run keeps trying.
+func (l *Loader) Run(ctx context.Context) error {
+	defer l.disconnect()
+	for {
+		b, err := l.Source.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("next batch to load: %w", err)
+		}
+		if err := l.loadUntilDone(ctx, b); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// loadUntilDone retries one batch for ever; only the end of ctx or a spool that cannot be read
+// stops it.
+func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
+	rows, err := l.Table.decode(b)
+	if err != nil {
+		return fmt.Errorf("read batch %s: %w", b.ID.Token(), err)
+	}
+	if err := l.bury(b.ID, rows.refused()); err != nil {
+		return err
+	}
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		start := time.Now()
+		err := l.load(ctx, b, rows)
+		if err == nil {
+			l.succeeded(time.Since(start), rows.rows())
+			return l.Source.Done(b.ID)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		l.failed(b.ID, err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(backoff):
+		}
+	}
+}
+
+// load makes one try: rows, ledger lines, then the mark that both are in.
+func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
+	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
+	if l.conn == nil {
+		conn, err := l.Connect(ctx)
+		if err != nil {
+			return err
+		}
+		l.conn = conn
+	}
+	ctx = chconn.WithToken(ctx, b.ID.Token())
+	if rows.rows() > 0 {
+		if err := rows.insert(ctx, l.conn, l.Database); err != nil {
+			return err
+		}
+	}
+	if err := l.insertLedger(ctx, b); err != nil {
+		return err
+	}
+	return l.insertMark(ctx, b, rows.rows())
+}
+
+func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch) error {
+	lines := b.Counts()
+	if len(lines) == 0 {
+		return nil
+	}
+	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".ledger (site, minute, reason, spool, segment, n)")
+	if err != nil {
+		return fmt.Errorf("prepare insert into ledger: %w", err)
+	}
+	defer batch.Close()
+	for _, line := range lines {
+		if err := batch.Append(line.Site, line.Minute, line.Reason, b.ID.Spool[:], b.ID.Segment, line.N); err != nil {
+			return fmt.Errorf("append ledger line: %w", err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert %d lines into ledger: %w", len(lines), err)
+	}
+	return nil
+}
+
+// insertMark writes the row of `loads` that the aggregator follows: only from then on may it look
+// at what the batch changed.
+func (l *Loader) insertMark(ctx context.Context, b *spool.Batch, rows int) error {
+	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".loads (table_name, spool, segment, rows)")
+	if err != nil {
+		return fmt.Errorf("prepare insert into loads: %w", err)
+	}
+	defer batch.Close()
+	if err := batch.Append(l.Table.name(), b.ID.Spool[:], b.ID.Segment, uint64(rows)); err != nil {
+		return fmt.Errorf("append load mark: %w", err)
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert into loads: %w", err)
+	}
+	return nil
+}
+
+// succeeded adapts how long a batch gathers to how long inserts take here.
+func (l *Loader) succeeded(took time.Duration, rows int) {
+	l.m.inserts.Inc()
+	l.m.rows.Add(float64(rows))
+	l.m.seconds.Observe(took.Seconds())
+	l.m.failing.Set(0)
+	if len(l.durations) == recent {
+		l.durations = slices.Delete(l.durations, 0, 1)
+	}
+	l.durations = append(l.durations, took)
+	l.Source.Sealing(sealingFor(l.durations))
+}
+
+// sealingFor returns how long a batch should gather, from the durations of recent inserts.
+func sealingFor(durations []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(durations))
+	return min(max(sealFactor*sorted[len(sorted)/2], minSealing), maxSealing)
+}
+
+// failed stops sealing by time, so that an outage ends in few large inserts, and drops the
+// connection when the fault is not the server's answer.
+func (l *Loader) failed(id spool.BatchID, err error) {
+	l.Source.Sealing(0)
+	l.m.failures.WithLabelValues(failureCode(err)).Inc()
+	l.m.failing.Set(1)
+	l.Log.Error("batch not loaded, trying again", "table", l.Table.name(), "batch", id.Token(), "error", err)
+	var refusal *clickhouse.Exception
+	if !errors.As(err, &refusal) {
+		l.disconnect()
+	}
+}
+
+func (l *Loader) disconnect() {
+	if l.conn != nil {
+		l.conn.Close()
+		l.conn = nil
+	}
+}
+
+// Drain loads what the source holds and returns when it is empty or ctx ends, for a service that
+// stops; Run must have returned. What is left waits on disk for the next start.
+func (l *Loader) Drain(ctx context.Context) error {
+	defer l.disconnect()
+	for {
+		wait, cancel := context.WithTimeout(ctx, drainWait)
+		b, err := l.Source.Next(wait)
+		cancel()
+		if err != nil {
+			return nil
+		}
+		if err := l.loadUntilDone(ctx, b); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package loader_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"beckon/internal/chconn"
+	"beckon/internal/chlocal"
+	"beckon/internal/event"
+	"beckon/internal/keyring"
+	"beckon/internal/loader"
+	"beckon/internal/privacy"
+	"beckon/internal/spool"
+	"beckon/schema"
+)
+
+func TestMain(m *testing.M) {
+	chlocal.Main()
+	os.Exit(m.Run())
+}
+
+// connector opens a connection as a loader does.
+type connector func(context.Context) (driver.Conn, error)
+
+// server starts a ClickHouse and applies the schema.
+func server(t *testing.T) (driver.Conn, connector) {
+	t.Helper()
+	ctx, dsn := t.Context(), chlocal.ForTest(t).DSN()
+	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, dsn) }
+	conn, err := connect(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := schema.Apply(ctx, conn, db); err != nil {
+		t.Fatal(err)
+	}
+	return conn, connect
+}
+
+const db = "beckon"
+
+// pageView is the record of the n-th page view of one of ten visitors.
+func pageView(n int) []byte {
+	key := &keyring.Key{7}
+	now := time.Now().UnixMilli()
+	e := event.Event{
+		Kind: event.PageView, Source: event.SourceBeacon, Lane: privacy.LaneDecide, Cause: privacy.CauseChoice,
+		ID: event.UUID{0, 1, 2, 3, 4, 5, 0x70, 0, 0x80, byte(n >> 16), byte(n >> 8), byte(n)}, ReceivedAt: now, OccurredAt: now,
+		Site: privacy.NewBucket("demo"), Environment: privacy.NewBucket("production"),
+		Visitor: privacy.KeyedID(key, "visitor", fmt.Append(nil, "v", n%10)), Session: privacy.KeyedID(key, "session", fmt.Append(nil, "s", n%10)),
+		Rate: event.RateScale, ExpiresDay: 40_000, ProfileExpiresDay: 40_000,
+	}
+	return e.AppendTo(nil)
+}
+
+func fill(t *testing.T, s *spool.Spool, from, to int) {
+	t.Helper()
+	var entries []spool.Entry
+	for n := from; n < to; n++ {
+		entries = append(entries, spool.Entry{Site: "demo", Payload: pageView(n)})
+	}
+	if err := s.Append(entries, []spool.Count{{Site: "demo", Reason: "dropped:too-old", N: 3}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openSpool(t *testing.T, dir string) *spool.Spool {
+	t.Helper()
+	s, err := spool.Open(dir, spool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func scalar(t *testing.T, conn driver.Conn, query string) uint64 {
+	t.Helper()
+	var n uint64
+	if err := conn.QueryRow(t.Context(), query).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+func TestBatchIsLoadedOnceWithItsLedgerAndMark(t *testing.T) {
+	conn, connect := server(t)
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	fill(t, s, 0, 1000)
+	l := loader.New(loader.Config{Source: s, Table: loader.Events(), Connect: connect, Database: db, DeadLetter: filepath.Join(dir, "dead"), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err := l.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := func(query string, n uint64) {
+		t.Helper()
+		if got := scalar(t, conn, strings.ReplaceAll(query, "DB", db)); got != n {
+			t.Errorf("%s = %d, want %d", query, got, n)
+		}
+	}
+	want("SELECT count() FROM DB.events", 1000)
+	want("SELECT uniqExact(event_id) FROM DB.events", 1000)
+	want("SELECT uniqExactMerge(pageviews) FROM DB.visitor_activity", 1000)
+	want("SELECT count() FROM (SELECT DISTINCT site, visitor FROM DB.visitor_changes)", 10)
+	want("SELECT sum(n) FROM DB.ledger WHERE reason = 'accepted'", 1000)
+	want("SELECT sum(n) FROM DB.ledger WHERE reason = 'dropped:too-old'", 3)
+	want("SELECT sum(rows) FROM DB.loads WHERE table_name = 'events'", 1000)
+	if n := s.Stats().Segments; n != 0 {
+		t.Errorf("%d segments left in the spool, want none", n)
+	}
+}
+
+// lossy fails the nth statement after it has reached the server, as a lost reply does.
+type lossy struct {
+	driver.Conn
+	failAt int
+	n      int
+}
+
+type lossyBatch struct {
+	driver.Batch
+	lose bool
+}
+
+func (c *lossy) PrepareBatch(ctx context.Context, query string, opts ...driver.PrepareBatchOption) (driver.Batch, error) {
+	b, err := c.Conn.PrepareBatch(ctx, query, opts...)
+	c.n++
+	return &lossyBatch{b, c.n == c.failAt}, err
+}
+
+func (b *lossyBatch) Send() error {
+	if err := b.Batch.Send(); err != nil {
+		return err
+	}
+	if b.lose {
+		return fmt.Errorf("connection reset before the reply")
+	}
+	return nil
+}
+
+func (c *lossy) Close() error { return nil } // the test's connection lives on
+
+func TestLostReplyLoadsNothingTwice(t *testing.T) {
+	conn, _ := server(t)
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	total := uint64(0)
+	for failAt := 1; failAt <= 3; failAt++ { // rows, ledger, mark
+		fill(t, s, failAt*1000, failAt*1000+100)
+		total += 100
+		lossyConn := &lossy{Conn: conn, failAt: failAt}
+		l := loader.New(loader.Config{
+			Source: s, Table: loader.Events(), Database: db, DeadLetter: filepath.Join(dir, "dead"),
+			Connect: func(context.Context) (driver.Conn, error) { return lossyConn, nil },
+		})
+		if err := l.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if lossyConn.n <= 3 {
+			t.Fatalf("statement %d was not retried", failAt)
+		}
+		for query, want := range map[string]uint64{
+			"SELECT count() FROM DB.events":                             total,
+			"SELECT uniqExactMerge(pageviews) FROM DB.visitor_activity": total,
+			"SELECT sum(n) FROM DB.ledger WHERE reason = 'accepted'":    total,
+			"SELECT sum(rows) FROM DB.loads FINAL":                      total,
+			"SELECT uniqExact(spool, segment) FROM DB.visitor_changes":  uint64(failAt),
+			"SELECT uniqExact(spool, segment) FROM DB.loads":            uint64(failAt),
+		} {
+			if got := scalar(t, conn, strings.ReplaceAll(query, "DB", db)); got != want {
+				t.Errorf("reply %d lost: %s = %d, want %d", failAt, query, got, want)
+			}
+		}
+	}
+}
+
+func TestRecordThatIsNoRowGoesToTheDeadLetter(t *testing.T) {
+	conn, connect := server(t)
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	good := pageView(1)
+	if err := s.Append([]spool.Entry{{Site: "demo", Payload: good[:20]}, {Site: "demo", Payload: good}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	dead := filepath.Join(dir, "dead")
+	l := loader.New(loader.Config{Source: s, Table: loader.Events(), Connect: connect, Database: db, DeadLetter: dead})
+	if err := l.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := scalar(t, conn, "SELECT count() FROM "+db+".events"); got != 1 {
+		t.Errorf("%d rows, want the good one", got)
+	}
+	letters, err := os.ReadFile(dead)
+	if err != nil || strings.Count(string(letters), "\n") != 1 || !strings.Contains(string(letters), "too short") {
+		t.Errorf("dead letters %q, %v: want one line with its reason", letters, err)
+	}
+}
+
+func TestOutageEndsInEveryBatchLoaded(t *testing.T) {
+	conn, connect := server(t)
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	for n := range 7 {
+		fill(t, s, n*100, n*100+100)
+	}
+	down := true
+	l := loader.New(loader.Config{
+		Source: s, Table: loader.Events(), Database: db, DeadLetter: filepath.Join(dir, "dead"),
+		Connect: func(ctx context.Context) (driver.Conn, error) {
+			if down {
+				down = false
+				return nil, fmt.Errorf("connection refused")
+			}
+			return connect(ctx)
+		},
+	})
+	if err := l.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := scalar(t, conn, "SELECT uniqExact(event_id) FROM "+db+".events"); got != 700 {
+		t.Errorf("%d events, want 700", got)
+	}
+}

@@ -1,0 +1,151 @@
+package privacy
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// patternsTSV is the condensed crawler-user-agents list (MIT, see crawlers/LICENSE): reason, kind
+// (contains, prefix, suffix, regexp) and text, with tabs between them.
+//
+//go:embed crawlers/patterns.tsv
+var patternsTSV string
+
+var crawlers = parseCrawlers(patternsTSV)
+
+// crawlerIndex finds the list's strings in one pass over a user agent: the three bytes at each position
+// are looked up in a bitmap that fits the cache, and only where a string begins with them it is compared.
+type crawlerIndex struct {
+	begins  [1 << 16 / 64]uint64 // bit set: some string begins with three bytes of this hash
+	strings map[[3]byte][]crawlerString
+	regexps []crawlerRegexp // the few that are no fixed strings
+}
+
+type crawlerString struct {
+	text           string
+	reason         Bucket
+	prefix, suffix bool // where it must stand
+}
+
+type crawlerRegexp struct {
+	re     *regexp.Regexp
+	reason Bucket
+}
+
+func parseCrawlers(tsv string) *crawlerIndex {
+	x := &crawlerIndex{strings: make(map[[3]byte][]crawlerString)}
+	for line := range strings.Lines(tsv) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		field := strings.SplitN(line, "\t", 3)
+		if len(field) != 3 || len(field[2]) < 3 {
+			panic(fmt.Sprintf("BUG: crawlers/patterns.tsv has the line %q", line))
+		}
+		reason, kind, text := NewBucket(field[0]), field[1], field[2]
+		if kind == "regexp" {
+			x.regexps = append(x.regexps, crawlerRegexp{regexp.MustCompile(text), reason})
+			continue
+		}
+		key := [3]byte([]byte(text))
+		h := hash3(key)
+		x.begins[h/64] |= 1 << (h % 64)
+		x.strings[key] = append(x.strings[key], crawlerString{text, reason, kind == "prefix", kind == "suffix"})
+	}
+	return x
+}
+
+func hash3(k [3]byte) uint32 {
+	return (uint32(k[0]) | uint32(k[1])<<8 | uint32(k[2])<<16) * 0x9e3779b1 >> 16
+}
+
+// match returns why ua is a crawler, or an empty bucket.
+func (x *crawlerIndex) match(ua []byte) Bucket {
+	for i := 0; i+3 <= len(ua); i++ {
+		key := [3]byte(ua[i:])
+		if h := hash3(key); x.begins[h/64]>>(h%64)&1 == 0 {
+			continue
+		}
+		for _, s := range x.strings[key] {
+			if len(ua)-i >= len(s.text) && string(ua[i:i+len(s.text)]) == s.text &&
+				(!s.prefix || i == 0) && (!s.suffix || i+len(s.text) == len(ua)) {
+				return s.reason
+			}
+		}
+	}
+	for _, r := range x.regexps {
+		if r.re.Match(ua) {
+			return r.reason
+		}
+	}
+	return Bucket{}
+}
+
+// The reasons for which a request counts as a program's.
+var (
+	botCrawler  = Bucket{"crawler"}
+	botTool     = Bucket{"tool"}
+	botHeadless = Bucket{"headless"}
+	botNoAgent  = Bucket{"no-user-agent"}
+	botPrefetch = Bucket{"prefetch"}
+)
+
+// browserBegins are the beginnings of user agents of browsers that people used in the last 20 years.
+// What begins otherwise is a library, a script or an app's own HTTP client.
+var browserBegins = []string{"Mozilla/", "Opera/", "Dalvik/", "UCWEB/", "BlackBerry", "Nokia", "SAMSUNG-", "SonyEricsson", "MOT-", "LG"}
+
+// botReason returns why ua is a program's, or an empty bucket. ua is not empty.
+func botReason(ua []byte) Bucket {
+	if bytes.Contains(ua, []byte("Headless")) {
+		return botHeadless
+	}
+	if reason := crawlers.match(ua); reason != (Bucket{}) {
+		return reason
+	}
+	var stack [maxAgentBytes]byte
+	low := appendLower(stack[:0], ua)
+	for _, word := range [...]string{"crawl", "spider", "scrape", "http://", "https://"} {
+		if bytes.Contains(low, []byte(word)) {
+			return botCrawler
+		}
+	}
+	if hasBotWord(low) {
+		return botCrawler
+	}
+	for _, begin := range browserBegins {
+		if bytes.HasPrefix(ua, []byte(begin)) {
+			return Bucket{}
+		}
+	}
+	return botTool
+}
+
+// hasBotWord finds a word that ends in "bot", except Cubot, which makes telephones.
+func hasBotWord(low []byte) bool {
+	for {
+		i := bytes.Index(low, []byte("bot"))
+		if i < 0 {
+			return false
+		}
+		end := i + 3
+		isEnd := end == len(low) || low[end] < 'a' || low[end] > 'z'
+		if isEnd && !bytes.HasSuffix(low[:i], []byte("cu")) {
+			return true
+		}
+		low = low[end:]
+	}
+}
+
+func appendLower(dst, src []byte) []byte {
+	for _, c := range src {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

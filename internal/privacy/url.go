@@ -1,0 +1,216 @@
+package privacy
+
+import (
+	"bytes"
+)
+
+const (
+	maxPathBytes = 512     // of a stored path
+	maxURLPath   = 2 << 10 // of a raw path that is looked at: an escape has three bytes for one
+	maxHostBytes = 253     // RFC 1035
+)
+
+// Page is what is kept of a page's URL.
+type Page struct {
+	Path                     Path
+	Source, Medium, Campaign Label // utm_source, utm_medium, utm_campaign
+}
+
+// ScrubURL returns what may be kept of the URL of a page: the path with its personal-looking segments
+// replaced, and the three campaign values. Host, user, port, fragment and all other parameters are
+// dropped. raw is an absolute http(s) URL, "//host/path", or an absolute path; anything else
+// (javascript:, data:, mailto:, a bare word) gives an empty Page.
+//
+// The path comes back decoded, without ;parameters, at most 512 bytes of whole segments.
+func ScrubURL(raw []byte) Page {
+	_, rest, ok := splitAuthority(raw)
+	if !ok {
+		return Page{}
+	}
+	if i := bytes.IndexByte(rest, '#'); i >= 0 {
+		rest = rest[:i]
+	}
+	path, query, _ := bytes.Cut(rest, []byte("?"))
+	page := Page{Path: scrubPath(path)}
+	scrubQuery(query, &page)
+	return page
+}
+
+// splitAuthority cuts an absolute URL into authority and the rest; a path has no authority.
+func splitAuthority(raw []byte) (authority, rest []byte, ok bool) {
+	raw = bytes.TrimSpace(raw)
+	if i := bytes.IndexByte(raw, ':'); i > 0 && isScheme(raw[:i]) {
+		if !isWebScheme(raw[:i]) {
+			return nil, nil, false
+		}
+		raw = raw[i+1:]
+		if !bytes.HasPrefix(raw, []byte("//")) {
+			return nil, nil, false
+		}
+	}
+	if after, isAbsolute := bytes.CutPrefix(raw, []byte("//")); isAbsolute {
+		end := bytes.IndexAny(after, `/\?#`)
+		if end < 0 {
+			end = len(after)
+		}
+		return after[:end], after[end:], true
+	}
+	return nil, raw, len(raw) > 0 && raw[0] == '/'
+}
+
+func isScheme(b []byte) bool {
+	for _, c := range b {
+		if !isWordByte(rune(c)) && c != '+' && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// isWebScheme also knows the form in which Android names an app as a referrer.
+func isWebScheme(b []byte) bool {
+	return bytes.EqualFold(b, []byte("https")) || bytes.EqualFold(b, []byte("http")) || bytes.EqualFold(b, []byte("android-app"))
+}
+
+// scrubPath decodes, splits and scrubs. Decoding comes before splitting, so that an encoded slash,
+// question mark or at sign hides nothing.
+func scrubPath(raw []byte) Path {
+	if len(raw) > maxURLPath {
+		// The cut goes back to a whole segment: half of an e-mail address is not recognised as one.
+		raw = raw[:max(bytes.LastIndexByte(raw[:maxURLPath], '/'), 0)]
+	}
+	var stack [maxURLPath]byte
+	b := decode(append(stack[:0], raw...))
+	if i := bytes.IndexAny(b, "?#"); i >= 0 {
+		b = b[:i]
+	}
+	var out [maxPathBytes]byte
+	kept := out[:0]
+	for len(b) > 0 {
+		b = b[1:] // the slash that was found, or that the path begins with
+		end := bytes.IndexAny(b, `/\`)
+		if end < 0 {
+			end = len(b)
+		}
+		segment, _, _ := bytes.Cut(b[:end], []byte(";")) // ;jsessionid=...
+		b = b[end:]
+		m := mask(segment)
+		if len(kept)+1+max(len(segment), len(m)) > maxPathBytes {
+			break
+		}
+		kept = append(kept, '/')
+		if m != "" {
+			kept = append(kept, m...)
+		} else {
+			kept = append(kept, segment...)
+		}
+	}
+	if len(kept) == 0 {
+		return Path{s: "/"}
+	}
+	return Path{s: string(kept)}
+}
+
+// scrubQuery reads the campaign values; of a repeated key the first one that is not empty counts.
+func scrubQuery(query []byte, page *Page) {
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		key, value, _ := bytes.Cut(pair, []byte("="))
+		var dst *Label
+		switch string(key) {
+		case "utm_source":
+			dst = &page.Source
+		case "utm_medium":
+			dst = &page.Medium
+		case "utm_campaign":
+			dst = &page.Campaign
+		default:
+			continue
+		}
+		if dst.s == "" {
+			*dst = campaign(value)
+		}
+	}
+}
+
+// campaign is scrubbed like a path, because mail tools write recipients into these values.
+func campaign(value []byte) Label {
+	if len(value) > 3*maxLabelBytes {
+		return Label{}
+	}
+	b := decode(bytes.ReplaceAll(value, []byte("+"), []byte(" ")))
+	return newLabel(b, mask)
+}
+
+// ScrubReferrer returns the host of a referrer: lower case, without user, port and path. It is empty when
+// raw is no http(s) or android-app URL, when its host is an address or not a host name, and when it is
+// own, the host of the page itself ("www." and the port make no difference). own may be a host, an
+// origin or a URL.
+//
+// A name that looks personal (an id as a subdomain) is cut off together with all below it.
+func ScrubReferrer(raw, own []byte) Host {
+	authority, _, ok := splitAuthority(raw)
+	if !ok || len(authority) == 0 {
+		return Host{}
+	}
+	var a, b [maxHostBytes]byte
+	host := hostName(a[:0], authority)
+	if len(host) == 0 {
+		return Host{}
+	}
+	ownAuthority, _, ok := splitAuthority(own)
+	if !ok || len(ownAuthority) == 0 {
+		ownAuthority = own
+	}
+	if bytes.Equal(withoutWWW(host), withoutWWW(hostName(b[:0], ownAuthority))) {
+		return Host{}
+	}
+	return Host{s: string(publicPart(host))}
+}
+
+func withoutWWW(host []byte) []byte { return bytes.TrimPrefix(host, []byte("www.")) }
+
+// hostName appends the host of an authority to dst in lower case; nothing when it is no host name.
+func hostName(dst, authority []byte) []byte {
+	if i := bytes.LastIndexByte(authority, '@'); i >= 0 {
+		authority = authority[i+1:]
+	}
+	authority, _, _ = bytes.Cut(authority, colon) // an address in brackets is cut to "[", which is no name
+	authority = bytes.TrimSuffix(authority, []byte("."))
+	if len(authority) == 0 || len(authority) > maxHostBytes {
+		return nil
+	}
+	for i, c := range authority {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if !isWordByte(rune(c)) && c != '-' && c != '_' && (c != '.' || i == 0 || authority[i-1] == '.') {
+			return nil
+		}
+		dst = append(dst, c)
+	}
+	if last := dst[bytes.LastIndexByte(dst, '.')+1:]; last[0] <= '9' {
+		return nil // a name that ends in a number is an address, in one of its many spellings
+	}
+	return dst
+}
+
+// publicPart cuts host after its last label that looks personal or is a bare number (a part of an
+// address). What is then left is a parent domain; a host that would be left with less than two labels is
+// dropped.
+func publicPart(host []byte) []byte {
+	for rest := host; ; {
+		label, after, more := bytes.Cut(rest, []byte("."))
+		if mask(label) != "" || len(bytes.Trim(label, "0123456789")) == 0 {
+			if bytes.IndexByte(after, '.') < 0 {
+				return nil
+			}
+			host = after
+		}
+		if !more {
+			return host
+		}
+		rest = after
+	}
+}

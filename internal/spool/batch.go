@@ -1,0 +1,184 @@
+package spool
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// BatchID names a batch for ever.
+type BatchID struct {
+	Spool   ID
+	Segment uint64
+}
+
+// Token is the batch's name as ClickHouse's insert_deduplication_token: "<32 hex>/<segment>".
+func (id BatchID) Token() string { return fmt.Sprintf("%s/%d", id.Spool, id.Segment) }
+
+// Batch is one sealed segment. Its records, their order and its counts never change.
+type Batch struct {
+	ID    BatchID
+	Len   int   // records; 0 in a batch of counts alone
+	Bytes int64 // of its file
+	First time.Time
+	Last  time.Time // when its first and last commit were made
+
+	spool *Spool
+	lines []LedgerLine
+}
+
+// Counts is what this batch adds to the ledger.
+func (b *Batch) Counts() []LedgerLine { return b.lines }
+
+// Records calls fn for every record, in order. seq names the record within the batch; payload is good
+// until fn returns. An error of fn ends it. An error comes also at the end, when records that were
+// there at sealing cannot be read any more: then what fn has seen must not be used.
+func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
+	n := 0
+	err := b.spool.records(b.ID.Segment, func(seq uint64, r record) error {
+		n++
+		return fn(seq, r.payload)
+	})
+	if err != nil {
+		return fmt.Errorf("read batch %s: %w", b.ID.Token(), err)
+	}
+	if n != b.Len {
+		return fmt.Errorf("read batch %s: it had %d records and now has %d: the disk, or somebody, has changed %s; a restart reads what is left",
+			b.ID.Token(), b.Len, n, b.spool.path(b.ID.Segment, segmentExt))
+	}
+	return nil
+}
+
+// records reads the records of a sealed segment.
+func (s *Spool) records(number uint64, fn func(seq uint64, r record) error) error {
+	data, err := readFile(s.fs, s.path(number, segmentExt))
+	if err != nil {
+		return err
+	}
+	sc := segmentScanner(data, s.id, number)
+	for sc.next() {
+		if sc.frame.kind() != kindRecord {
+			continue
+		}
+		if r, ok := parseRecord(sc.frame.body); ok {
+			if err := fn(sc.frame.sequence, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// behind is the number of sealed batches above which Next alternates between the ends of the row, so that
+// fresh events do not wait for old ones.
+const behind = 4
+
+// Next returns a sealed batch, waiting for one: the oldest, or while many wait the oldest and the
+// newest in turn. A batch stays available until it is Done, so a caller whose insert failed may try the one
+// it has again, or ask Next again. The error is ErrClosed or the context's.
+func (s *Spool) Next(ctx context.Context) (*Batch, error) {
+	for {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if len(s.sealed) > 0 {
+			b := s.pickLocked()
+			s.mu.Unlock()
+			return b, nil
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *Spool) pickLocked() *Batch {
+	seg := s.sealed[0]
+	if len(s.sealed) > behind {
+		if s.newest {
+			seg = s.sealed[len(s.sealed)-1]
+		}
+		s.newest = !s.newest
+	}
+	return &Batch{
+		ID:    BatchID{s.id, seg.number},
+		Len:   seg.records,
+		Bytes: seg.bytes,
+		First: time.UnixMilli(seg.first),
+		Last:  time.UnixMilli(seg.last),
+		spool: s,
+		lines: seg.counts.lines(),
+	}
+}
+
+// announce wakes those who wait in Next; mu is held.
+func (s *Spool) announce() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Done says that ClickHouse has the batch. Its file is removed, its ids stay for the window. After an
+// error the batch is still there, and Done may be called again.
+func (s *Spool) Done(id BatchID) error {
+	s.finishing.Lock()
+	defer s.finishing.Unlock()
+	seg, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	ids := make([]uint64, 0, seg.records)
+	err = s.records(seg.number, func(_ uint64, r record) error {
+		if r.fingerprint != 0 {
+			ids = append(ids, r.fingerprint)
+		}
+		return nil
+	})
+	if err != nil { // the batch is safe in ClickHouse: an unreadable file is no reason to keep it
+		s.log.Warn("ids of a finished batch could not all be read; after a restart repeats of them would be stored again",
+			"batch", id.Token(), "read", len(ids), "of", seg.records, "error", err)
+	}
+	if err := s.leaveIDs(seg, ids); err != nil {
+		return fmt.Errorf("finish batch %s: %w", id.Token(), err)
+	}
+	s.addIDsFile(idsFile{number: seg.number, last: seg.last, ids: len(ids)})
+	s.sweepIDs(s.millis())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= seg.bytes
+	s.sealed = slices.DeleteFunc(s.sealed, func(x *segment) bool { return x == seg })
+	return nil
+}
+
+func (s *Spool) find(id BatchID) (*segment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if id.Spool == s.id {
+		for _, seg := range s.sealed {
+			if seg.number == id.Segment {
+				return seg, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("finish batch %s: not a sealed batch of spool %s, or done before", id.Token(), s.id)
+}
+
+// addIDsFile keeps idsFiles sorted: batches are done in another order than they are sealed.
+func (s *Spool) addIDsFile(f idsFile) {
+	i, found := slices.BinarySearchFunc(s.idsFiles, f, func(a, b idsFile) int { return cmp.Compare(a.number, b.number) })
+	if found {
+		s.idsFiles[i] = f
+		return
+	}
+	s.idsFiles = slices.Insert(s.idsFiles, i, f)
+}

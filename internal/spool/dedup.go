@@ -1,0 +1,280 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"iter"
+	"math/bits"
+	"time"
+)
+
+// window remembers the fingerprints that were committed lately: for a time and up to a number, whichever
+// is less. It is a short row of sets, oldest first; ids enter the last, and whole sets leave at the
+// front. So forgetting costs nothing per id, and an id costs about 12 bytes.
+type window struct {
+	span    time.Duration
+	perSet  int
+	sets    []generation
+	evicted int64 // unix ms of the youngest id that left for want of room, not of age
+}
+
+type generation struct {
+	ids         idSet
+	first, last int64 // unix ms of the commits it holds
+}
+
+const generations = 5 // full ones; another one is filling
+
+func newWindow(span time.Duration, ids int) *window {
+	return &window{span: span, perSet: (ids + generations - 1) / generations, sets: make([]generation, 1, generations+1)}
+}
+
+func (w *window) has(id uint64) bool {
+	for i := len(w.sets) - 1; i >= 0; i-- { // a repeat is most often a young one
+		if w.sets[i].ids.has(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// add remembers an id committed at a time, in unix milliseconds.
+func (w *window) add(id uint64, millis int64) {
+	cur := &w.sets[len(w.sets)-1]
+	if cur.ids.n >= w.perSet || cur.ids.n > 0 && millis-cur.first >= w.span.Milliseconds()/generations {
+		cur = w.rotate()
+	}
+	if cur.ids.n == 0 {
+		cur.first = millis
+	}
+	cur.last = max(cur.last, millis)
+	cur.ids.add(id)
+}
+
+// rotate begins a new set, in the table of the oldest when the row is full.
+func (w *window) rotate() *generation {
+	var fresh generation
+	if len(w.sets) > generations {
+		oldest := w.sets[0]
+		w.evicted = max(w.evicted, oldest.last)
+		fresh.ids = oldest.ids
+		fresh.ids.clear()
+		w.sets = append(w.sets[:0], w.sets[1:]...)
+	} else {
+		fresh.ids.grow(len(w.sets[len(w.sets)-1].ids.slots)) // the next set will be like this one
+	}
+	w.sets = append(w.sets, fresh)
+	return &w.sets[len(w.sets)-1]
+}
+
+// expire forgets the sets whose youngest id is older than the span.
+func (w *window) expire(nowMillis int64) {
+	cutoff := nowMillis - w.span.Milliseconds()
+	for w.sets[0].ids.n > 0 && w.sets[0].last < cutoff {
+		if len(w.sets) == 1 {
+			w.sets[0] = generation{}
+			return
+		}
+		w.sets = append(w.sets[:0], w.sets[1:]...)
+	}
+}
+
+func (w *window) len() int {
+	n := 0
+	for i := range w.sets {
+		n += w.sets[i].ids.n
+	}
+	return n
+}
+
+// reach is how far back repeats are recognised: less than the span only when ids left for want of room.
+func (w *window) reach(nowMillis int64) time.Duration {
+	return max(0, min(w.span, time.Duration(nowMillis-w.evicted)*time.Millisecond))
+}
+
+// idSet is an open-addressing set of fingerprints. Zero is not one.
+type idSet struct {
+	slots []uint64 // a power of two of them, at most 4/5 used; 0 is empty
+	n     int
+}
+
+// slot is where id is, or would go. Fingerprints are keyed hashes; the multiplication keeps the set
+// fast for those who use plain numbers.
+func (s *idSet) slot(id uint64) int {
+	mask := len(s.slots) - 1
+	i := int(id * 0x9e3779b97f4a7c15 >> (64 - bits.TrailingZeros(uint(len(s.slots)))))
+	for s.slots[i] != 0 && s.slots[i] != id {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+func (s *idSet) has(id uint64) bool { return s.n > 0 && s.slots[s.slot(id)] == id }
+
+func (s *idSet) add(id uint64) {
+	if 5*(s.n+1) > 4*len(s.slots) {
+		s.grow(max(64, 2*len(s.slots)))
+	}
+	if i := s.slot(id); s.slots[i] == 0 {
+		s.slots[i] = id
+		s.n++
+	}
+}
+
+func (s *idSet) grow(slots int) {
+	old := s.slots
+	s.slots = make([]uint64, slots)
+	for _, id := range old {
+		if id != 0 {
+			s.slots[s.slot(id)] = id
+		}
+	}
+}
+
+func (s *idSet) all() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for _, id := range s.slots {
+			if id != 0 && !yield(id) {
+				return
+			}
+		}
+	}
+}
+
+// clear empties the set. It gives back a table that one large commit had made, or every small commit
+// after it would pay for wiping it.
+func (s *idSet) clear() {
+	if len(s.slots) > 1024 && s.n < len(s.slots)/16 {
+		s.slots = nil
+	}
+	clear(s.slots)
+	s.n = 0
+}
+
+// An ids file, little-endian: what is left of a segment that is done, so that a restart knows its
+// records when they come again.
+//
+//	0             48        56          60                60+8n
+//	| header      | unix ms | n of ids  | fingerprints    | CRC32C of all before |
+//	| (segment.go)| of last |           |                 |                      |
+//
+// It is durable before the segment is removed. The newest one is kept for ever, since its name is
+// also what keeps a segment number from being used twice.
+const idsHead = headerBytes + 12
+
+type idsFile struct {
+	number uint64
+	last   int64 // unix ms
+	ids    int
+}
+
+func encodeIDs(h header, last int64, ids []uint64) []byte {
+	b := h.appendTo(make([]byte, 0, idsHead+8*len(ids)+4), idsMagic)
+	b = binary.LittleEndian.AppendUint64(b, uint64(last))
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(ids)))
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint64(b, id)
+	}
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func decodeIDs(b []byte) (h header, last int64, ids []uint64, err error) {
+	if h, err = parseHeader(b, idsMagic); err != nil {
+		return h, 0, nil, err
+	}
+	end := len(b) - 4
+	if end < idsHead || crc32.Checksum(b[:end], castagnoli) != binary.LittleEndian.Uint32(b[end:]) {
+		return h, 0, nil, errDamaged
+	}
+	last = int64(binary.LittleEndian.Uint64(b[headerBytes:]))
+	n := int(binary.LittleEndian.Uint32(b[headerBytes+8:]))
+	if end-idsHead != 8*n {
+		return h, 0, nil, errDamaged
+	}
+	ids = make([]uint64, n)
+	for i := range ids {
+		ids[i] = binary.LittleEndian.Uint64(b[idsHead+8*i:])
+	}
+	return h, last, ids, nil
+}
+
+// leaveIDs makes the ids of a finished segment durable and removes the segment.
+func (s *Spool) leaveIDs(seg *segment, ids []uint64) error {
+	from, to := s.path(seg.number, segmentExt), s.path(seg.number, idsExt)
+	data := encodeIDs(header{id: s.id, segment: seg.number, created: s.millis()}, seg.last, ids)
+	err := s.writeIDs(to, data)
+	switch {
+	case noSpace(err):
+		return s.becomeIDs(from, to, data)
+	case noRoom(err):
+		return err
+	case err != nil:
+		return s.fail(err)
+	}
+	if err := s.fs.Remove(from); err != nil {
+		return fmt.Errorf("remove a finished segment: %w", err)
+	}
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return s.fail(fmt.Errorf("sync directory after a removal: %w", err))
+	}
+	return nil
+}
+
+func (s *Spool) writeIDs(name string, data []byte) error {
+	f, err := s.fs.Create(name)
+	if err != nil { // left by a crash between here and the removal, or by a full disk
+		if f, err = s.fs.Open(name); err != nil {
+			return fmt.Errorf("open ids file: %w", err)
+		}
+	}
+	defer f.Close()
+	return errors.Join(s.fillIDs(f, data), s.fs.SyncDir(s.dir))
+}
+
+func (s *Spool) fillIDs(f File, data []byte) error {
+	if err := f.Truncate(0); err != nil {
+		return fmt.Errorf("truncate ids file: %w", err)
+	}
+	if err := writeAt(f, data, 0); err != nil {
+		return fmt.Errorf("write ids file: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync ids file: %w", err)
+	}
+	return nil
+}
+
+// becomeIDs turns the segment itself into its ids file, for a disk too full to hold both: a spool that
+// needs room to give room back would be stuck. A crash in the middle loses these ids and nothing else.
+func (s *Spool) becomeIDs(from, to string, data []byte) error {
+	if err := s.fs.Rename(from, to); err != nil {
+		return fmt.Errorf("turn a finished segment into its ids: %w", err)
+	}
+	if err := s.writeIDs(to, data); err != nil {
+		s.log.Warn("the ids of a finished segment could not be kept: its records are known as repeats until the next restart only",
+			"file", to, "ids_bytes", len(data), "error", err)
+	}
+	return nil
+}
+
+// sweepIDs removes the ids files that the window no longer needs, oldest first, and keeps the newest.
+func (s *Spool) sweepIDs(nowMillis int64) {
+	total := 0
+	for _, f := range s.idsFiles {
+		total += f.ids
+	}
+	cutoff := nowMillis - s.o.Window.Milliseconds()
+	for len(s.idsFiles) > 1 {
+		oldest := s.idsFiles[0]
+		if oldest.last >= cutoff && total-oldest.ids < s.o.WindowIDs {
+			return
+		}
+		if err := s.fs.Remove(s.path(oldest.number, idsExt)); err != nil {
+			s.log.Warn("an old ids file could not be removed", "segment", oldest.number, "error", err)
+		}
+		total -= oldest.ids
+		s.idsFiles = s.idsFiles[1:]
+	}
+}

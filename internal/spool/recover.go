@@ -1,0 +1,302 @@
+package spool
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+)
+
+// recover takes the directory and reads what a former process left: which spool this is, the batches
+// that are not done, the ids of the window, and the highest number ever used.
+func (s *Spool) recover() error {
+	if err := s.fs.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = s.fs.Lock(filepath.Join(s.dir, identityName)); err != nil {
+		if errors.Is(err, ErrLocked) {
+			return fmt.Errorf("%w: stop it, or give this process a directory of its own", err)
+		}
+		return err
+	}
+	found, err := s.list()
+	if err != nil {
+		return err
+	}
+	if err := s.identify(found); err != nil {
+		return err
+	}
+	for _, f := range found {
+		s.next = max(s.next, f.number)
+		switch f.ext {
+		case idsExt:
+			err = s.recoverIDs(f.number)
+		case segmentExt:
+			err = s.recoverSegment(f.number)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.next++
+	s.window.expire(s.millis())
+	s.sweepIDs(s.millis())
+	return nil
+}
+
+type foundFile struct {
+	number uint64
+	ext    string
+}
+
+// list returns the numbered files, by number; "ids" comes before "segment". Other files are not ours
+// and left alone.
+func (s *Spool) list() ([]foundFile, error) {
+	names, err := s.fs.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	var found []foundFile
+	for _, name := range names {
+		if number, ext, ok := parseName(name); ok {
+			found = append(found, foundFile{number, ext})
+		} else if name != identityName {
+			s.log.Warn("a file that is not the spool's is left alone", "file", name)
+		}
+	}
+	return found, nil
+}
+
+// identify finds the spool's id. Without any numbered file it is a new one, whatever the identity file
+// says: the numbers begin again, and a token must never mean two things.
+func (s *Spool) identify(found []foundFile) error {
+	if len(found) == 0 {
+		_, _ = rand.Read(s.id[:]) // never fails
+		return s.writeIdentity()
+	}
+	data := make([]byte, headerBytes)
+	if _, err := s.lock.ReadAt(data, 0); err == nil {
+		h, err := parseHeader(data, identityMagic)
+		if err == nil {
+			s.id = h.id
+			return nil
+		}
+		if errors.Is(err, errVersion) {
+			return err
+		}
+	}
+	for _, f := range slices.Backward(found) { // any sound header knows it too
+		magic := segmentMagic
+		if f.ext == idsExt {
+			magic = idsMagic
+		}
+		data, err := readFile(s.fs, s.path(f.number, f.ext))
+		if err != nil {
+			return err
+		}
+		if h, err := parseHeader(data, magic); err == nil && h.segment == f.number && f.ext != rejectedExt {
+			s.id = h.id
+			s.log.Warn("the identity file was damaged; the id was taken from another file", "id", s.id, "file", f.number)
+			return s.writeIdentity()
+		}
+	}
+	return fmt.Errorf("neither the file %q nor any other tells the spool's id, without which no record can be checked; move the directory away to start afresh, and keep it for inspection", identityName)
+}
+
+func (s *Spool) writeIdentity() error {
+	h := header{id: s.id, created: s.millis()}
+	if err := s.lock.Truncate(0); err != nil {
+		return fmt.Errorf("truncate identity file: %w", err)
+	}
+	if err := writeAt(s.lock, h.appendTo(nil, identityMagic), 0); err != nil {
+		return fmt.Errorf("write identity file: %w", err)
+	}
+	if err := s.lock.Sync(); err != nil {
+		return fmt.Errorf("sync identity file: %w", err)
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+func (s *Spool) recoverIDs(number uint64) error {
+	name := s.path(number, idsExt)
+	data, err := readFile(s.fs, name)
+	if err != nil {
+		return err
+	}
+	h, last, ids, err := decodeIDs(data)
+	switch {
+	case errors.Is(err, errVersion):
+		return fmt.Errorf("%s: %w", name, err)
+	case err == nil && (h.id != s.id || h.segment != number):
+		return s.reject(number, idsExt, "its header names another spool or number")
+	case err != nil: // torn, while its segment was still there or the disk was full
+		s.log.Warn("a damaged ids file is passed over: repeats of its records would be stored again", "file", name, "bytes", len(data))
+		s.metrics.discardedBytes.Add(float64(len(data)))
+	}
+	s.addIDsFile(idsFile{number: number, last: last, ids: len(ids)})
+	for _, id := range ids {
+		s.window.add(id, last)
+	}
+	return nil
+}
+
+// recoverSegment makes a batch of a segment file, sealed or not.
+func (s *Spool) recoverSegment(number uint64) error {
+	name := s.path(number, segmentExt)
+	data, err := readFile(s.fs, name)
+	if err != nil {
+		return err
+	}
+	h, err := parseHeader(data, segmentMagic)
+	if errors.Is(err, errVersion) {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if err == nil && (h.id != s.id || h.segment != number) {
+		return s.reject(number, segmentExt, "its header names another spool or number")
+	}
+	r := readSegment(data, s.id, number)
+	if r.frames == 0 {
+		if len(data) <= headerBytes { // a crash between creation and first commit
+			if err := s.fs.Remove(name); err != nil {
+				return err
+			}
+			return s.fs.SyncDir(s.dir)
+		}
+		s.metrics.discardedBytes.Add(float64(len(data)))
+		return s.reject(number, segmentExt, "nothing in it can be read")
+	}
+	if !r.sealed {
+		// Its last bytes may be in the page cache alone. They go out with this batch, so they have to stay.
+		if err := s.syncFile(name); err != nil {
+			return err
+		}
+	}
+	if r.damage.Bytes > 0 || r.damage.Frames > 0 {
+		s.metrics.discardedBytes.Add(float64(r.damage.Bytes))
+		s.metrics.lostFrames.Add(float64(r.damage.Frames))
+		s.log.Warn("recovery passed over damage in a segment", "file", name, "sealed", r.sealed, "records_kept", r.seg.records, "records_sealed", r.promised,
+			"bytes_discarded", r.damage.Bytes, "frames_missing", r.damage.Frames, "where", fmt.Sprint(r.damage.Regions))
+	}
+	for _, id := range r.ids {
+		s.window.add(id, r.seg.last)
+	}
+	s.used += r.seg.bytes
+	s.sealed = append(s.sealed, r.seg)
+	return nil
+}
+
+func (s *Spool) syncFile(name string) error {
+	f, err := s.fs.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// reject sets a file aside. It keeps its number, and is never read again.
+func (s *Spool) reject(number uint64, ext, why string) error {
+	from, to := s.path(number, ext), s.path(number, rejectedExt)
+	s.log.Error("recovery set a file aside", "file", from, "now", to, "why", why)
+	s.metrics.rejectedFiles.Inc()
+	if err := s.fs.Rename(from, to); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+// segmentScanner reads the frames of a segment. A damaged header is damage like any other: what the
+// file is called, and the frames' checksums, say whose they are.
+func segmentScanner(data []byte, id ID, number uint64) *scanner {
+	sc := &scanner{data: data, seed: checksumSeed(id, number)}
+	if _, err := parseHeader(data, segmentMagic); err == nil {
+		sc.at = headerBytes
+	}
+	return sc
+}
+
+// recovered is all that a segment's bytes say. The same bytes always say the same.
+type recovered struct {
+	seg      *segment
+	ids      []uint64
+	frames   int
+	sealed   bool
+	promised uint64 // records, by the seal frame
+	damage   damage
+}
+
+// readSegment reads a segment and rebuilds its ledger. Records whose commit frame is missing (torn off, or
+// damaged) are counted here; records that a commit frame has counted and that are missing are counted as lost.
+func readSegment(data []byte, id ID, number uint64) recovered {
+	r := recovered{seg: &segment{number: number, bytes: int64(len(data)), counts: make(counts)}}
+	if h, err := parseHeader(data, segmentMagic); err == nil {
+		r.seg.first, r.seg.last = h.created, h.created
+	}
+	var (
+		sc      = segmentScanner(data, id, number)
+		open    []sequenced // records that no commit frame has covered yet
+		covered uint64      // sequences below it are accounted for
+		commits int
+	)
+	for sc.next() {
+		f := sc.frame
+		r.frames++
+		switch f.kind() {
+		case kindRecord:
+			rec, ok := parseRecord(f.body)
+			if !ok {
+				continue
+			}
+			r.seg.records++
+			if rec.fingerprint != 0 {
+				r.ids = append(r.ids, rec.fingerprint)
+			}
+			open = append(open, sequenced{f.sequence, string(rec.site)})
+		case kindCommit:
+			first, millis, ok := parseCommit(f.body, r.seg.counts)
+			if !ok {
+				continue
+			}
+			if commits == 0 {
+				r.seg.first = millis
+			}
+			commits++
+			r.seg.last = millis
+			present := uint64(0)
+			for _, o := range open {
+				if o.sequence >= first {
+					present++
+				} else {
+					r.seg.countOne(o.site)
+				}
+			}
+			open = open[:0]
+			if from := max(first, covered); f.sequence > from+present {
+				r.seg.counts.add("", millis/60_000, ReasonLost, f.sequence-from-present)
+			}
+			covered = f.sequence + 1
+		case kindSeal:
+			r.promised, r.sealed = parseSeal(f.body)
+		}
+	}
+	for _, o := range open {
+		r.seg.countOne(o.site)
+	}
+	r.damage = sc.damage
+	return r
+}
+
+// sequenced is the site of a record, and where the record is.
+type sequenced struct {
+	sequence uint64
+	site     string
+}
+
+// countOne counts a record in the segment's last known minute.
+func (seg *segment) countOne(site string) {
+	minute := seg.last / 60_000
+	seg.counts.add(site, minute, ReasonAccepted, 1)
+	seg.counts.add(site, minute, ReasonStored, 1)
+}

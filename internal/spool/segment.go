@@ -1,0 +1,191 @@
+package spool
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+)
+
+// The header of every file of a spool, little-endian. Magic, version and checksum keep their places in
+// all versions, so that a program can name a version that it does not read:
+//
+//	0       8         12          28        36          44
+//	| magic | version | spool id  | segment | created   | CRC32C |
+//	|       | 1       |           |         | unix ms   | of all before
+//
+// In a segment, frames follow (frame.go). What a file is called decides; the header only confirms it.
+const (
+	segmentMagic  = "BKSPOOL\n"
+	idsMagic      = "BKSPIDS\n"
+	identityMagic = "BKSPDIR\n" // the file that holds the spool id and is locked; segment 0
+
+	formatVersion = 1
+	headerBytes   = 48
+
+	identityName = "spool"
+	segmentExt   = "segment"
+	idsExt       = "ids"
+	rejectedExt  = "rejected" // set aside by recovery, for a person to look at; never read
+)
+
+var (
+	errDamaged = errors.New("damaged")
+	errVersion = errors.New("written by a newer version of this program, which must also empty it")
+)
+
+type header struct {
+	id      ID
+	segment uint64
+	created int64 // unix ms
+}
+
+func (h header) appendTo(dst []byte, magic string) []byte {
+	start := len(dst)
+	dst = append(dst, magic...)
+	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
+	dst = append(dst, h.id[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, h.segment)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.created))
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
+}
+
+// parseHeader returns errDamaged, or errVersion for a sound header of another version.
+func parseHeader(data []byte, magic string) (header, error) {
+	if len(data) < headerBytes || string(data[:8]) != magic ||
+		crc32.Checksum(data[:44], castagnoli) != binary.LittleEndian.Uint32(data[44:]) {
+		return header{}, errDamaged
+	}
+	if v := binary.LittleEndian.Uint32(data[8:]); v != formatVersion {
+		return header{}, fmt.Errorf("format version %d: %w", v, errVersion)
+	}
+	return header{
+		id:      ID(data[12:28]),
+		segment: binary.LittleEndian.Uint64(data[28:]),
+		created: int64(binary.LittleEndian.Uint64(data[36:])),
+	}, nil
+}
+
+// path names the file of a segment: twenty digits, so that names sort as numbers do.
+func (s *Spool) path(number uint64, ext string) string {
+	return fmt.Sprintf("%s/%020d.%s", s.dir, number, ext)
+}
+
+// parseName is the reverse of path, for a base name.
+func parseName(name string) (number uint64, ext string, ok bool) {
+	digits, ext, _ := strings.Cut(name, ".")
+	if len(digits) != 20 || (ext != segmentExt && ext != idsExt && ext != rejectedExt) {
+		return 0, "", false
+	}
+	for _, c := range []byte(digits) {
+		if c < '0' || c > '9' {
+			return 0, "", false
+		}
+		number = number*10 + uint64(c-'0')
+	}
+	return number, ext, true
+}
+
+// segment is what is remembered of a segment, open or sealed, until it is done.
+type segment struct {
+	number      uint64
+	bytes       int64
+	records     int
+	first, last int64 // unix ms of its first and last commit
+	counts      counts
+}
+
+// writer is the open segment as the committer sees it; nobody else touches it.
+type writer struct {
+	seg      *segment // shared: written under Spool.mu
+	file     File
+	seed     uint32
+	sequence uint64 // of the next frame
+	size     int64  // up to the end of the last good frame
+	records  int
+	began    time.Time // first commit; monotonic, unlike segment.first
+	filled   time.Time // first commit with a record in it
+}
+
+// create begins a new segment. It is durable as a file when create returns, its header with the first commit.
+func (s *Spool) create() error {
+	number := s.next
+	s.next++ // also when it fails: what is left of a failed file keeps its number
+	name := s.path(number, segmentExt)
+	f, err := s.fs.Create(name)
+	if err == nil {
+		h := header{id: s.id, segment: number, created: s.millis()}
+		if err = writeAt(f, h.appendTo(nil, segmentMagic), 0); err != nil {
+			err = errors.Join(err, f.Close(), s.fs.Remove(name))
+		}
+	}
+	if noRoom(err) {
+		return fmt.Errorf("%w: create segment %d: %w", ErrFull, number, err)
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.dir)
+	}
+	if err != nil {
+		return s.fail(fmt.Errorf("create segment %d: %w", number, err))
+	}
+	seg := &segment{number: number, bytes: headerBytes, counts: make(counts)}
+	s.writer = &writer{seg: seg, file: f, seed: checksumSeed(s.id, number), sequence: 1, size: headerBytes}
+	s.mu.Lock()
+	s.open = seg
+	s.used += headerBytes
+	s.mu.Unlock()
+	return nil
+}
+
+// append writes finished frames after the last good one. When there is no room it takes back what it wrote
+// before anybody is told: frames of a failed commit must not be found by recovery when their ids are forgotten.
+func (s *Spool) append(w *writer, frames []byte) error {
+	err := writeAt(w.file, frames, w.size)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("append %d bytes to segment %d: %w", len(frames), w.seg.number, err)
+	if !noRoom(err) {
+		return s.fail(err)
+	}
+	if undo := errors.Join(w.file.Truncate(w.size), w.file.Sync()); undo != nil {
+		return s.fail(fmt.Errorf("%w; and then take them back: %w", err, undo))
+	}
+	return fmt.Errorf("%w: %w", ErrFull, err)
+}
+
+// seal closes the open segment and hands it to Next. The seal frame only tells a later reader that nothing
+// is missing at the end: without it (no room, power loss) the segment has the same records.
+func (s *Spool) seal() error {
+	w := s.writer
+	frame := appendSeal(nil, w.records, s.millis())
+	finishFrames(frame, w.seed, w.sequence)
+	err := writeAt(w.file, frame, w.size)
+	if err == nil {
+		w.size += int64(len(frame))
+	} else if noRoom(err) {
+		s.log.Info("no room for a seal frame", "segment", w.seg.number)
+		err = nil
+	}
+	s.syncing.Lock() // the background sync may be at work on this file
+	s.unsynced.Store(nil)
+	if err == nil && s.o.Sync == SyncOS {
+		err = w.file.Sync() // what ClickHouse has been sent must not grow or shrink later
+	}
+	err = errors.Join(err, w.file.Close())
+	s.syncing.Unlock()
+	if err != nil {
+		return s.fail(fmt.Errorf("seal segment %d: %w", w.seg.number, err))
+	}
+	s.writer = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used += w.size - w.seg.bytes
+	w.seg.bytes = w.size
+	s.open = nil
+	s.sealed = append(s.sealed, w.seg)
+	s.announce()
+	return nil
+}

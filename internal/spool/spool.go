@@ -1,0 +1,379 @@
+// Package spool keeps records on disk between the moment a client is told "accepted" and the moment
+// ClickHouse has them. It is append-only segment files in one directory, and nothing else.
+//
+//	Append --> shared buffer --> one committer: write, fsync, wake --> open segment
+//	       --> sealed segment = one immutable batch --> Next, Done (internal/loader)
+//
+// What it promises:
+//   - Append returns nil only when every entry is in a checksummed frame on the disk (SyncAlways), or in the
+//     hands of the operating system (SyncOS). An error means that none was accepted.
+//   - A sealed segment never changes: the same BatchID always names the same records, also after a crash.
+//     A restart seals what was open and never appends to it. Numbers are never used twice.
+//   - Within the window a repeated fingerprint is stored once, across restarts too.
+//   - Damage costs the damaged frames only; what was thrown away is counted and its place is logged.
+//   - Disk and memory are bounded. A full disk is ErrFull until space returns; a failing one ends acceptance.
+//   - The ledger (who counted what, when) lives in the same commits as the records, so it closes across crashes.
+//
+// It does not replicate: a lost disk loses the batches that were not loaded yet.
+package spool
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	// ErrFull means that there is no room now; nothing was accepted, and a later try may succeed.
+	ErrFull = errors.New("spool is full")
+	// ErrClosed means that Close was called.
+	ErrClosed = errors.New("spool is closed")
+	// ErrFailed means that the disk failed: whether the entries are stored is not known, and nothing is
+	// accepted any more. The process must exit, because a later fsync may report a success that is none;
+	// the next Open reads what is really there.
+	ErrFailed = errors.New("spool has failed")
+)
+
+// ID names a spool directory. It is random, and part of every token and checksum.
+type ID [16]byte
+
+// String returns 32 hex digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// Sync says what Append waits for.
+type Sync uint8
+
+const (
+	// SyncAlways waits for an fsync: entries survive a power loss.
+	SyncAlways Sync = iota
+	// SyncOS waits for the write only: entries survive kill -9, and a power loss costs the last 100 ms.
+	SyncOS
+)
+
+// Options for Open. The zero value of each field means the default in its comment.
+type Options struct {
+	Sync         Sync
+	MaxBytes     int64                 // of all segments together; 4 GiB. Ids files come on top: 8 bytes an id of the window
+	SegmentBytes int64                 // a segment is sealed at this size; 8 MiB
+	Window       time.Duration         // how long repeats are recognised; 1 h
+	WindowIDs    int                   // and how many ids back at least; 4 million
+	Now          func() time.Time      // stamps minutes and ages; time.Now
+	FS           FS                    // the operating system's
+	Log          *slog.Logger          // slog.Default()
+	Registerer   prometheus.Registerer // nil: no metrics
+}
+
+const (
+	defaultSealing = 250 * time.Millisecond
+	maxNameBytes   = 255 // of a site or a reason: their length is one byte on disk
+)
+
+func (o *Options) setDefaults() {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 4 << 30
+	}
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = 8 << 20
+	}
+	if o.Window <= 0 {
+		o.Window = time.Hour
+	}
+	if o.WindowIDs <= 0 {
+		o.WindowIDs = 4_000_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FS == nil {
+		o.FS = osFS{}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+// Spool is an open spool directory. Its methods may be called from any goroutine.
+type Spool struct {
+	dir     string
+	o       Options
+	fs      FS
+	log     *slog.Logger
+	id      ID
+	lock    File
+	metrics *metrics
+
+	wake     chan struct{} // to the committer, holds one
+	stopped  chan struct{} // the committer has ended
+	failed   chan struct{} // see Failed
+	synced   sync.WaitGroup
+	syncing  sync.Mutex             // held by the background sync, and to close a file
+	unsynced atomic.Pointer[writer] // what the background sync has to do
+
+	// Of the committer alone.
+	writer *writer
+	next   uint64 // segment number
+	keys   []countKey
+
+	finishing sync.Mutex // one Done at a time
+	idsFiles  []idsFile  // by number; guarded by finishing
+
+	mu         sync.Mutex // guards what follows; never held during I/O
+	room       *sync.Cond // gathering has been taken, or nobody may wait any more
+	gathering  *commit
+	flying     *commit // being written, or nil
+	idle       *commit // the other one, when nothing is being written
+	loose      counts
+	looseSince time.Time
+	window     *window
+	used       int64         // bytes of all segments, and of the flying commit
+	open       *segment      // nil between a seal and the next commit
+	sealed     []*segment    // by number
+	changed    chan struct{} // closed and renewed when sealed grows or the spool closes
+	newest     bool          // Next's turn
+	interval   time.Duration
+	sealing    *fate // wanted by Seal
+	closed     bool
+	failErr    error // what everybody gets once failed is closed
+}
+
+// Open takes the directory for this process, creates it when missing, and recovers what is in it.
+// It reads every segment, at about the speed of the disk.
+func Open(dir string, o Options) (*Spool, error) {
+	o.setDefaults()
+	s := &Spool{
+		dir: dir, o: o, fs: o.FS, log: o.Log.With("spool", dir),
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), failed: make(chan struct{}), changed: make(chan struct{}),
+		gathering: newCommit(), idle: newCommit(), loose: make(counts),
+		window: newWindow(o.Window, o.WindowIDs), interval: defaultSealing,
+	}
+	s.room = sync.NewCond(&s.mu)
+	s.metrics = newMetrics(s)
+	if err := s.recover(); err != nil {
+		if s.lock != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
+		return nil, fmt.Errorf("open spool %s: %w", dir, err)
+	}
+	if err := s.metrics.register(o.Registerer); err != nil {
+		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), s.lock.Close())
+	}
+	go s.commitLoop()
+	if o.Sync == SyncOS {
+		s.synced.Go(s.syncLoop)
+	}
+	return s, nil
+}
+
+// ID names this spool.
+func (s *Spool) ID() ID { return s.id }
+
+// Entry is one record of an Append call. Site is at most 255 bytes, Payload at most about 1 MiB; both are copied.
+type Entry struct {
+	Site        string
+	Fingerprint uint64 // a keyed hash of what makes the record unique; 0: never a duplicate
+	Payload     []byte
+	Duplicate   bool // set by Append: a repeat within the window, not stored again
+}
+
+// Append makes all entries durable, in order, and returns when they are; or it accepts none and returns
+// ErrFull, ErrClosed or ErrFailed. A repeat of an entry that another call is just storing waits for that
+// one and shares its fate. The counts are added to the ledger with the same commit; counts alone, or beside
+// repeats alone, do not wait: they go with the next commit or within a second.
+//
+// One call is one write: its entries together should be far smaller than a segment.
+func (s *Spool) Append(entries []Entry, extra []Count) error {
+	need, err := bytesNeeded(entries, extra)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for len(s.gathering.frames) >= maxGatheredBytes && !s.closed && s.failErr == nil {
+		s.room.Wait()
+	}
+	if err := s.refusalLocked(need); err != nil {
+		s.mu.Unlock()
+		s.metrics.refused(err)
+		return err
+	}
+	now := s.o.Now()
+	s.window.expire(now.UnixMilli())
+	c := s.gathering
+	wait := s.gather(c, entries)
+	into, wake := c.counts, wait
+	if !wait {
+		into = s.loose
+		if len(s.loose) == 0 {
+			s.looseSince, wake = time.Now(), true
+		}
+	}
+	minute := now.Unix() / 60
+	duplicates := tally(into, minute, entries)
+	for _, e := range extra {
+		into.add(e.Site, minute, e.Reason, uint64(e.N))
+	}
+	c.awaited = c.awaited || wait
+	fate := c.fate
+	s.mu.Unlock()
+
+	if wake {
+		s.nudge()
+	}
+	if wait {
+		<-fate.done
+		if fate.err != nil {
+			s.metrics.refused(fate.err)
+			return fate.err
+		}
+	}
+	if duplicates > 0 {
+		s.metrics.duplicates.Add(float64(duplicates))
+	}
+	return nil
+}
+
+// bytesNeeded is what the entries take on disk if none is a repeat; 0 without entries.
+func bytesNeeded(entries []Entry, extra []Count) (int64, error) {
+	need := 0
+	for i := range entries {
+		n := recordSize(&entries[i])
+		if n-frameOverhead > maxBodyBytes || len(entries[i].Site) > maxNameBytes {
+			return 0, fmt.Errorf("append: entry %d has %d bytes of payload and %d of site; a record holds 1 MiB and a site name 255 bytes",
+				i, len(entries[i].Payload), len(entries[i].Site))
+		}
+		need += n
+	}
+	for _, e := range extra {
+		if len(e.Site) > maxNameBytes || len(e.Reason) > maxNameBytes {
+			return 0, fmt.Errorf("append: a count's site has %d and its reason %d bytes, of 255 allowed", len(e.Site), len(e.Reason))
+		}
+	}
+	return int64(need), nil
+}
+
+// refusalLocked says why nothing, or not so much, can be accepted now. Records leave a 64th of the
+// bound to the counters, which tell of the refusals.
+func (s *Spool) refusalLocked(need int64) error {
+	switch {
+	case s.failErr != nil:
+		return s.failErr
+	case s.closed:
+		return ErrClosed
+	case need > 0 && s.used+int64(len(s.gathering.frames))+need > s.o.MaxBytes-s.o.MaxBytes/64:
+		return fmt.Errorf("%w: %d of %d bytes used", ErrFull, s.used, s.o.MaxBytes)
+	}
+	return nil
+}
+
+// Failed is closed when an I/O error has ended acceptance.
+func (s *Spool) Failed() <-chan struct{} { return s.failed }
+
+// fail ends acceptance, and returns the error that everybody gets from now on.
+func (s *Spool) fail(cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failErr == nil {
+		s.failErr = fmt.Errorf("%w: %w", ErrFailed, cause)
+		s.log.Error("the spool has failed and accepts nothing more; restart after the disk is in order", "error", cause)
+		close(s.failed)
+		s.room.Broadcast()
+	}
+	return s.failErr
+}
+
+func (s *Spool) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failErr
+}
+
+func (s *Spool) millis() int64 { return s.o.Now().UnixMilli() }
+
+// Sealing sets how long after its first record a segment is sealed, 250 ms at first; 0: by size alone.
+func (s *Spool) Sealing(interval time.Duration) {
+	s.mu.Lock()
+	s.interval = interval
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// Seal makes a batch of everything appended before the call, counts included.
+func (s *Spool) Seal() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if s.sealing == nil {
+		s.sealing = newFate()
+	}
+	f := s.sealing
+	s.mu.Unlock()
+	s.nudge()
+	<-f.done
+	return f.err
+}
+
+// Stats describes what is in the spool now.
+type Stats struct {
+	Segments  int           // not done, the open one included
+	Bytes     int64         // of their files
+	Records   int64         // in them
+	OldestAge time.Duration // since the first commit of the oldest
+}
+
+// Stats returns what is in the spool now.
+func (s *Spool) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{Segments: len(s.sealed), Bytes: s.used}
+	oldest := s.open
+	if s.open != nil {
+		st.Segments++
+		st.Records += int64(s.open.records)
+	}
+	for _, seg := range s.sealed {
+		st.Records += int64(seg.records)
+	}
+	if len(s.sealed) > 0 {
+		oldest = s.sealed[0]
+	}
+	if oldest != nil && oldest.first > 0 {
+		st.OldestAge = max(0, time.Duration(s.millis()-oldest.first)*time.Millisecond)
+	}
+	return st
+}
+
+// Close accepts nothing more, finishes the group commit, seals and syncs, and releases the directory.
+// Sealed batches that are not done stay for the next Open. A second call returns ErrClosed.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	s.closed = true
+	s.room.Broadcast()
+	s.announce()
+	s.mu.Unlock()
+	s.nudge()
+	<-s.stopped
+	s.synced.Wait()
+
+	s.finishing.Lock() // a Done that has begun
+	defer s.finishing.Unlock()
+	err := s.failure()
+	if s.writer != nil { // it failed, or nothing is in it
+		err = errors.Join(err, s.writer.file.Close())
+	}
+	s.metrics.unregister(s.o.Registerer)
+	if err = errors.Join(err, s.lock.Close()); err != nil {
+		return fmt.Errorf("close spool %s: %w", s.dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Page, plain, stub } from './page';
+
+const yes = { site: 'demo', eligible: true, offer: { id: 'welcome-back' }, reason: 'TARGETING_MATCH' };
+const error = { site: 'demo', eligible: false, offer: null, reason: 'ERROR' };
+const question = 'GET https://shop.example/px/v1/decision?site=demo';
+
+const asked = (page: Page): string[] =>
+  page.sent.map(({ method, url }) => `${method} ${url}`).filter((line) => line.startsWith('GET'));
+
+test('a decision waits for the first answered event, so that the visitor has a cookie', async () => {
+  const page = await Page.open();
+  const decision = page.beckon.decision();
+  await page.clock.advance(1_900);
+  assert.deepEqual(asked(page), []);
+  await page.sent[0]!.answer();
+  assert.deepEqual(asked(page), [question]);
+  assert.equal(page.last.init.credentials, 'include');
+  await page.last.answer(200, yes);
+  assert.deepEqual(plain(await decision), yes);
+  assert.deepEqual(page.events.at(-1), { type: 'beckon:decision', detail: yes });
+});
+
+test('a refused first event does not keep a decision waiting', async () => {
+  const page = await Page.open();
+  void page.beckon.decision();
+  await page.sent[0]!.answer(403);
+  assert.deepEqual(asked(page), [question]);
+});
+
+test('while the collector is silent, an older cookie may still do', async () => {
+  const page = await Page.open();
+  const decision = page.beckon.decision();
+  await page.sent[0]!.fail();
+  await page.clock.advance(2_000);
+  const get = page.sent.find(({ method }) => method === 'GET');
+  await get!.answer(200, yes);
+  assert.deepEqual(plain(await decision), yes);
+});
+
+test('calls that overlap share one question, later ones ask again', async () => {
+  const page = await Page.atRest();
+  const first = page.beckon.decision();
+  const second = page.beckon.decision();
+  await page.clock.advance(0);
+  assert.equal(asked(page).length, 1);
+  await page.last.answer(200, yes);
+  assert.equal(await first, await second);
+  assert.equal(page.events.length, 1);
+  void page.beckon.decision();
+  await page.clock.advance(0);
+  assert.equal(asked(page).length, 2);
+});
+
+for (const [name, act] of [
+  ['no answer', (page: Page) => page.clock.advance(3_000)],
+  ['a network error', (page: Page) => page.last.fail()],
+  ['a problem', (page: Page) => page.last.answer(404, { title: 'unknown site' })],
+  ['an outage', (page: Page) => page.last.answer(503, yes)],
+] as const) {
+  test(`${name} is an answer too: not eligible, ERROR`, async () => {
+    const page = await Page.atRest();
+    const decision = page.beckon.decision();
+    await page.clock.advance(0);
+    await act(page);
+    assert.deepEqual(plain(await decision), error);
+    assert.deepEqual(page.events, [{ type: 'beckon:decision', detail: error }]);
+    assert.deepEqual(page.errors, []);
+  });
+}
+
+test('a decision asked for before the script was there is given to the callback', async () => {
+  const page = await Page.open({
+    html: `${stub}<script>beckon('decision', function (d) { window.given = d })</script>`,
+  });
+  await page.sent[0]!.answer();
+  await page.last.answer(200, yes);
+  assert.deepEqual(plain(page.window['given']), yes);
+});
+
+test('a page rendered ahead of time has its three seconds when it is seen', async () => {
+  const page = await Page.open({ prerendering: true });
+  const decision = page.beckon.decision();
+  await page.clock.advance(60_000);
+  await page.activate();
+  await page.last.answer();
+  await page.last.answer(200, yes);
+  assert.deepEqual(plain(await decision), yes);
+});
+
+test('a decision after a choice waits until the collector knows the choice', async () => {
+  const page = await Page.atRest();
+  page.beckon.consent({ decide: true });
+  void page.beckon.decision();
+  await page.clock.advance(0);
+  assert.deepEqual(asked(page), []);
+  await page.last.answer();
+  assert.deepEqual(asked(page), [question]);
+});

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Page } from './page';
+
+const shop = 'https://shop.example';
+
+test('the first page view is sent at once, with the referrer', async () => {
+  const page = await Page.open({ url: `${shop}/a?utm_source=mail`, referrer: 'https://search.example/' });
+  assert.deepEqual(page.kinds, [['page_view']]);
+  assert.equal(page.last.at, page.clock.now);
+  const [event] = page.last.batch.e;
+  assert.equal(event?.u, `${shop}/a?utm_source=mail`);
+  assert.equal(event?.r, 'https://search.example/');
+});
+
+test('an address never carries its fragment, nor more than the collector takes', async () => {
+  const page = await Page.open({ url: `${shop}/${'x'.repeat(600)}#access_token=secret` });
+  assert.equal(page.last.batch.e[0]?.u.length, 512);
+  assert.ok(!(await Page.open({ url: `${shop}/#secret` })).last.body.includes('secret'));
+});
+
+test('history navigation is a view only when path or query changed', async () => {
+  const page = await Page.atRest({ url: `${shop}/a` });
+  const { history } = page.window;
+  const views = async (act: () => void): Promise<number> => {
+    const before = page.kinds.flat().length;
+    act();
+    await page.clock.advance(300);
+    if (page.sent.length) await page.last.answer();
+    return page.kinds.flat().length - before;
+  };
+  assert.equal(await views(() => history.pushState({}, '', '/b')), 1);
+  assert.equal(await views(() => history.pushState({ open: true }, '', '/b')), 0);
+  assert.equal(await views(() => history.replaceState({}, '', '/b#part')), 0);
+  assert.equal(await views(() => history.replaceState({}, '', '/b?size=2')), 1);
+  assert.equal(await views(() => history.replaceState({ key: 1 }, '')), 0);
+  assert.deepEqual(
+    page.sent.map(({ batch }) => batch.e[0]),
+    [
+      { ...page.sent[0]!.batch.e[0], n: 'page_view', u: `${shop}/b` },
+      { ...page.sent[1]!.batch.e[0], n: 'page_view', u: `${shop}/b?size=2` },
+    ],
+  );
+});
+
+test('going back is a view of the page that is there then', async () => {
+  const page = await Page.atRest({ url: `${shop}/a` });
+  page.window.history.pushState({}, '', '/b');
+  page.window.history.back();
+  await page.clock.advance(250);
+  assert.deepEqual(page.last.batch.e.map(({ u }) => u), [`${shop}/b`, `${shop}/a`]);
+});
+
+test('the state that a router sets is the state that it reads', async () => {
+  const page = await Page.atRest();
+  page.window.history.pushState({ scroll: 7 }, '', '/b');
+  assert.deepEqual(page.window.history.state, { scroll: 7 });
+});
+
+test('a page that comes back from the back/forward cache is a new view', async () => {
+  const page = await Page.atRest();
+  await page.leave();
+  assert.deepEqual(page.kinds, []);
+  await page.restore();
+  await page.clock.advance(250);
+  assert.deepEqual(page.kinds, [['page_view']]);
+  assert.equal(page.last.batch.e[0]?.r, undefined);
+});
+
+test('a page rendered ahead of time says nothing until a person sees it', async () => {
+  const page = await Page.open({ prerendering: true });
+  page.beckon('product_view', { product: 'mug' });
+  await page.clock.advance(60_000);
+  await page.leave();
+  assert.deepEqual(page.kinds, []);
+  await page.activate();
+  assert.deepEqual(page.kinds, [['product_view', 'page_view']]);
+});
