@@ -42,7 +42,7 @@ lint: setup ## gofumpt, go vet, staticcheck, tsc
 	cd pixel-js && npm run --silent check
 
 tag: ## bundle the tag into pixel-js/dist and print its size
-	go run ./pixel-js/build
+	go run ./pixel-js/build --root pixel-js
 
 schema: ## write schema/current.sql as a server dumps it
 	go test ./schema -run TestCurrent -update

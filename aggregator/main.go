@@ -18,7 +18,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/alecthomas/kong"
 	"github.com/oklog/run"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"beckon/aggregator/decision"
 	"beckon/aggregator/eligibility"

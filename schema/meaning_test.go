@@ -33,6 +33,7 @@ func TestVisitorActivityIsOfPeopleInLaneDecide(t *testing.T) {
 		view("anna", at(0)),
 		view("anna", at(61), kind("product_view"), func(r *row) { r.Product = "mug" }),
 		view("anna", at(62), kind("product_view"), func(r *row) { r.Product = "mug" }),
+		view("anna", at(62), kind("cart_add")),
 		view("anna", at(63), kind("checkout_start")),
 		view("anna", at(64), func(r *row) { r.Session = id("second") }),
 		view("anna", at(999), kind("consent")),
@@ -41,11 +42,11 @@ func TestVisitorActivityIsOfPeopleInLaneDecide(t *testing.T) {
 		view("anna", at(999), func(r *row) { r.Lane = "count" }),
 		view("", at(999), func(r *row) { r.Visitor, r.Session = zeroID, zeroID }),
 	)
-	d.want(t, "SELECT toString((visitor, sessions, pageviews, product_views, products, checkout_starts, last_seen, last_cart)) FROM DB.v_visitors",
-		fmt.Sprintf("('%s',2,2,2,1,1,'%s','%s')", hexOf("anna"), base.Add(64*time.Minute).Format("2006-01-02 15:04:05.000"), base.Add(63*time.Minute).Format("2006-01-02 15:04:05.000")))
+	d.want(t, "SELECT toString((visitor, sessions, pageviews, product_views, products, cart_adds, checkout_starts, last_seen, last_cart)) FROM DB.v_visitors",
+		fmt.Sprintf("('%s',2,2,2,1,1,1,'%s','%s')", hexOf("anna"), base.Add(64*time.Minute).Format("2006-01-02 15:04:05.000"), base.Add(63*time.Minute).Format("2006-01-02 15:04:05.000")))
 	d.want(t, "SELECT toString(uniqExact(hour)) FROM DB.visitor_activity", "2")
-	d.want(t, "SELECT toString((session, pageviews, product_views, seconds)) FROM DB.v_sessions ORDER BY session",
-		fmt.Sprintf("('%s',1,2,3780)\n('%s',1,0,0)", hexOf("s-anna"), hexOf("second")))
+	d.want(t, "SELECT toString((session, pageviews, product_views, cart_adds, seconds)) FROM DB.v_sessions ORDER BY session",
+		fmt.Sprintf("('%s',1,2,1,3780)\n('%s',1,0,0,0)", hexOf("s-anna"), hexOf("second")))
 	d.want(t, "SELECT hex(visitor) FROM DB.visitor_changes FINAL", strings.ToUpper(hexOf("anna")))
 }
 

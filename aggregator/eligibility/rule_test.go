@@ -10,7 +10,7 @@ import (
 	"beckon/internal/site"
 )
 
- withRule is a sites file with one offer; the rule begins at line 7, column 15.
+// withRule is a sites file with one offer; the rule begins at line 7, column 15.
 func withRule(t testing.TB, rule string) *site.File {
 	t.Helper()
 	return parse(t, "id: x\n        when: "+rule+"\n        discount: {percent: 10}")

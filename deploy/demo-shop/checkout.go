@@ -46,8 +46,8 @@ func (s *shop) summarise(w http.ResponseWriter, r *http.Request, c Cart, m *Ship
 			setCookie(w, r, offerCookie, "", -time.Second)
 		}
 	}
-	if sum.Offer != nil {
-		d, sum.Refused = sum.Offer.discount(c.Goods())
+	if sum.Offer != nil && len(c.Lines) > 0 {
+		d, sum.Refused = sum.Offer.discount(c)
 		sum.Applies = sum.Refused == nil
 	}
 	if sum.Refused != nil {
@@ -75,8 +75,8 @@ func (s *shop) offerAccept(w http.ResponseWriter, r *http.Request) {
 	setCookie(w, r, offerCookie, token, 0)
 	reply := refusal{"accepted", o.Label() + " is in your cart and comes off at the checkout."}
 	if c := s.readCart(r); len(c.Lines) > 0 {
-		if _, small := o.discount(c.Goods()); small != nil {
-			reply.Text = small.Text
+		if _, refused := o.discount(c); refused != nil {
+			reply.Text = refused.Text
 		}
 	}
 	writeJSON(w, http.StatusOK, reply)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ var (
 	refusedUsed        = &refusal{"used", "This offer was already used for an order."}
 	refusedCurrency    = &refusal{"wrong-currency", "This offer is in another currency than our prices."}
 	refusedKind        = &refusal{"unknown-kind", "We do not know this kind of offer."}
+	refusedOther       = &refusal{"not-in-cart", "Your offer is for other things than those in your cart."}
 	refusedValue       = &refusal{"bad-value", "This offer promises something that we cannot give."}
 )
 
@@ -76,6 +78,7 @@ type claims struct {
 	Amount               hundredths `json:"amount"`
 	Currency             string     `json:"currency"`
 	MinCartValue         hundredths `json:"min_cart_value"`
+	AppliesTo            []string   `json:"applies_to"` // products or categories in our words; none = everything
 }
 
 // An Offer is a token that was found good: signed by the aggregator, for this shop, in time, unused.
@@ -88,6 +91,7 @@ type Offer struct {
 	percent int64 // hundredths of a percent, 1 to 10,000
 	amount  Money
 	minCart Money
+	applies []string // product and category ids; none = every line of the cart
 }
 
 // Label names the offer in the summary: "10% off".
@@ -108,16 +112,25 @@ type discount struct {
 	freeShipping bool
 }
 
-// discount applies the offer to goods of that price, or refuses a cart that is too small.
-func (o *Offer) discount(goods Money) (discount, *refusal) {
-	if goods < o.minCart {
+// discount applies the offer to a cart, or refuses a cart that is too small or holds other things.
+func (o *Offer) discount(c Cart) (discount, *refusal) {
+	if goods := c.Goods(); goods < o.minCart {
 		return discount{}, refusedMinCart(o.minCart - goods)
+	}
+	var fitting Money
+	for _, l := range c.Lines {
+		if len(o.applies) == 0 || slices.Contains(o.applies, l.Product.ID) || slices.Contains(o.applies, l.Product.Category) {
+			fitting += l.Sum()
+		}
+	}
+	if fitting == 0 {
+		return discount{}, refusedOther
 	}
 	switch o.kind {
 	case "percent":
-		return discount{off: goods.part(o.percent, 10_000)}, nil
+		return discount{off: fitting.part(o.percent, 10_000)}, nil
 	case "amount":
-		return discount{off: min(o.amount, goods)}, nil
+		return discount{off: min(o.amount, fitting)}, nil
 	default:
 		return discount{freeShipping: true}, nil
 	}
@@ -159,7 +172,7 @@ func (v *verifier) verify(ctx context.Context, token string) (*Offer, *refusal) 
 	}
 	o := &Offer{
 		ID: c.Offer, Decision: c.Subject, Expires: c.ExpiresAt.Time,
-		jti: c.ID, kind: c.Kind, percent: int64(c.Percent), amount: Money(c.Amount), minCart: Money(c.MinCartValue),
+		jti: c.ID, kind: c.Kind, percent: int64(c.Percent), amount: Money(c.Amount), minCart: Money(c.MinCartValue), applies: c.AppliesTo,
 	}
 	if r := c.promise(); r != nil {
 		return nil, r

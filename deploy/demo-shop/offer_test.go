@@ -12,6 +12,11 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"beckon/internal/event"
+	"beckon/internal/keyring"
+	"beckon/internal/site"
+	"beckon/internal/token"
 )
 
 // accept hands a token to the shop as the banner does, and returns the code of the answer.
@@ -223,6 +228,17 @@ func TestFormSentTwiceIsOneOrder(t *testing.T) {
 	}
 }
 
+func TestFormSentTwiceAtOnceUsesOneOffer(t *testing.T) {
+	s := newOrders()
+	used := 0
+	use := func(*Offer) *refusal { used++; return nil }
+	first, _ := s.place(&Order{Offer: &Offer{}}, "attempt", use)
+	second, _ := s.place(&Order{Offer: &Offer{}}, "attempt", use) // had passed byAttempt before the first was placed
+	if first != second || used != 1 || len(s.number) != 1 {
+		t.Fatalf("orders %p and %p, %d uses, %d numbers; want one of each", first, second, used, len(s.number))
+	}
+}
+
 func TestMinimumCartIsCheckedAndExplained(t *testing.T) {
 	w := newWorld(t)
 	c := w.claims()
@@ -255,6 +271,57 @@ func TestEveryKindOfOfferLowersTheRightSum(t *testing.T) {
 	f("an amount", jwt.MapClaims{"kind": "amount", "amount": "5.00", "currency": "EUR"}, "€5.00 off", "−€5.00", "€14.40")
 	f("more than the goods", jwt.MapClaims{"kind": "amount", "amount": 50, "currency": "EUR"}, "−€14.50", "€4.90")
 	f("free shipping", jwt.MapClaims{"kind": "free_shipping"}, "Free shipping", `id="sum-shipping">free`, "€14.50")
+}
+
+func TestOfferForSomeThingsCountsForThoseOnly(t *testing.T) {
+	f := func(appliesTo, want string) {
+		t.Helper()
+		w := newWorld(t)
+		c := w.claims()
+		c["applies_to"] = []string{appliesTo}
+		w.add("harbour-mug", "oat", "1")
+		w.add("dawn-kettle", "ink", "1")
+		w.accept(w.sign(c))
+		wantBody(t, w.get("/cart"), want)
+	}
+	f("dawn-kettle", "−€8.90")
+	f("ceramics", "−€2.80")
+	f("outdoors", `data-offer-code="not-in-cart"`)
+}
+
+func TestTokenOfTheAggregatorIsUnderstood(t *testing.T) {
+	w := newWorld(t)
+	key := keyring.IssuerKey{ID: "k7"}
+	copy(key.Seed[:], w.key.Seed())
+	w.aggregator.answer = func(out http.ResponseWriter, _ *http.Request) { out.Write(token.JWKS([]keyring.IssuerKey{key})) }
+	amount := func(text string) event.Amount {
+		a, ok := event.ParseAmount([]byte(text))
+		if !ok {
+			t.Fatalf("%q is no amount", text)
+		}
+		return a
+	}
+	f := func(o site.Offer, want string) {
+		t.Helper()
+		o.ID, o.Currency = "welcome-back", "EUR"
+		signed, err := token.Sign(key, token.Claims{
+			Issuer: issuer, Site: "demo", Subject: "decision-1", ID: "token-1", Offer: &o,
+			IssuedAt: w.now, ExpiresAt: w.now.Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := w.accept(signed); code != "accepted" {
+			t.Fatalf("%+v: %s", o, code)
+		}
+		wantBody(t, w.get("/cart"), want)
+	}
+	w.add("harbour-mug", "oat", "2")
+	f(site.Offer{Kind: site.Percent, Percent: 12.5}, "−€7.00")
+	f(site.Offer{Kind: site.FixedAmount, Amount: amount("5.50")}, "−€5.50")
+	f(site.Offer{Kind: site.FreeShipping}, `id="sum-shipping">free`)
+	f(site.Offer{Kind: site.Percent, Percent: 10, MinCartValue: amount("60")}, "goods for €4.00 more")
+	f(site.Offer{Kind: site.Percent, Percent: 10, AppliesTo: []string{"coffee"}}, `data-offer-code="not-in-cart"`)
 }
 
 func TestRemovedOfferIsGone(t *testing.T) {

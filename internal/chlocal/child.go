@@ -35,7 +35,6 @@ type spec struct {
 	Temporary bool // the child removes Dir when it ends in order, as its parent may be dead by then
 	Native    string
 	HTTP      string
-	Parent    int // pid
 }
 
 var mainCalled atomic.Bool
@@ -82,12 +81,6 @@ func child(text string) error {
 // what runs, because a server waits for running queries before it ends, and starts the last deadline.
 func orphaned(s spec) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
-	if os.Getppid() != s.Parent {
-		// Nobody reads the log any more, and the engine takes a failed write of it for a failure of its own.
-		if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
-			_, _ = unix.Dup2(int(null.Fd()), 1), unix.Dup2(int(null.Fd()), 2)
-		}
-	}
 	time.AfterFunc(graceAfterStop, func() { _ = syscall.Kill(-syscall.Getpgrp(), syscall.SIGKILL) })
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

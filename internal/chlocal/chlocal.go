@@ -166,7 +166,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := waitUnlocked(ctx, s.dir); err != nil {
 		return err
 	}
-	run, err := spawn(spec{source: s.source, Dir: s.dir, Temporary: s.temporary, Native: s.native, HTTP: s.http, Parent: os.Getpid()}, s.log)
+	run, err := spawn(spec{source: s.source, Dir: s.dir, Temporary: s.temporary, Native: s.native, HTTP: s.http}, s.log)
 	if err != nil {
 		return fmt.Errorf("start ClickHouse: %w", err)
 	}

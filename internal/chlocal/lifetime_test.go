@@ -40,8 +40,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 			}
 			victim, s, group := startParent(t)
 			if busy {
-				go func() { _ = connect(t, s).Exec(context.Background(), slowQuery) }()
-				waitFor(t, "the slow query to run", func() bool { return overHTTP(t, s, runningSlowQueries) == "1" })
+				runSlowQuery(t, s)
 			}
 			if err := victim.Kill(); err != nil { // kill -9: it runs no code of ours any more
 				t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,8 +40,7 @@ type Package struct {
 // Engine returns the package that holds the ClickHouse engine for this platform, and the name of the
 // library in it. Where none is pinned the package's Dir answers ErrUnpinned.
 func Engine() (p Package, file string) {
-	// The registry serves the arm64 and darwin siblings only by the name of this version, not by its
-	// content, so there is nothing to pin for them.
+	// The arm64 and darwin siblings could not be had when this was pinned, so there is no hash for them.
 	if runtime.GOOS == "linux" && runtime.GOARCH == "amd64" {
 		return Package{
 			Name:      "@chdb/lib-linux-x64-gnu",
@@ -98,7 +98,11 @@ func (p Package) Dir(ctx context.Context, progress io.Writer) (string, error) {
 	if p.complete(target) { // another process has fetched it while this one waited
 		return target, nil
 	}
-	if err := p.fetchRetrying(ctx, target, want, out); err != nil {
+	err = p.fetchRetrying(ctx, target, want, out)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w; make room in %s or set BECKON_CACHE to a folder on another disk", err, cache)
+	}
+	if err != nil {
 		return "", fmt.Errorf("fetch %s@%s: %w", p.Name, p.Version, err)
 	}
 	return target, nil

@@ -82,8 +82,8 @@ func TestSeveralAtOnceFetchOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if r.tarballs != 1 {
-		t.Fatalf("the tarball was fetched %d times", r.tarballs)
+	if n := r.asked(); n != 1 {
+		t.Fatalf("the tarball was fetched %d times", n)
 	}
 }
 
@@ -116,14 +116,15 @@ func TestWaitingForAnotherFetchEndsWithTheContext(t *testing.T) {
 func TestOtherBytesThanThePinnedAreRefused(t *testing.T) {
 	r := serve(t, pack(file("package/big.bin", "what was pinned")))
 	p := r.pkg("big.bin")
-	r.tarball = pack(file("package/big.bin", "what an evil registry serves")) // with an integrity to match
+	evil := pack(file("package/big.bin", "what an evil registry serves")) // with an integrity to match
+	r.change(func() { r.tarball = evil })
 	var log bytes.Buffer
 	_, err := p.Dir(t.Context(), &log)
 	if err == nil || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), p.Integrity[len("sha512-"):]) {
 		t.Fatalf("got %v", err)
 	}
-	if r.tarballs != attempts {
-		t.Errorf("tried %d times, want %d", r.tarballs, attempts)
+	if n := r.asked(); n != attempts {
+		t.Errorf("tried %d times, want %d", n, attempts)
 	}
 	if left := r.leftovers(t); left != "" {
 		t.Errorf("left behind: %s", left)
@@ -132,7 +133,7 @@ func TestOtherBytesThanThePinnedAreRefused(t *testing.T) {
 
 func TestTornDownloadIsTriedAgain(t *testing.T) {
 	r := serve(t, pack(file("package/big.bin", "x")))
-	r.tear = 1
+	r.change(func() { r.tear = 1 })
 	var log bytes.Buffer
 	if _, err := r.pkg("big.bin").Dir(t.Context(), &log); err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestTornDownloadIsTriedAgain(t *testing.T) {
 
 func TestTornDownloadsLeaveNothing(t *testing.T) {
 	r := serve(t, pack(file("package/big.bin", "x")))
-	r.tear = attempts
+	r.change(func() { r.tear = attempts })
 	if _, err := r.pkg("big.bin").Dir(t.Context(), nil); err == nil {
 		t.Fatal("accepted")
 	}
@@ -164,8 +165,8 @@ func TestHostileTarballsAreRefusedEvenWhenPinned(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Fatalf("got %v, want %q in it", err, want)
 			}
-			if r.tarballs != 1 {
-				t.Errorf("tried %d times; the bytes will not change", r.tarballs)
+			if n := r.asked(); n != 1 {
+				t.Errorf("tried %d times; the bytes will not change", n)
 			}
 			if left := r.leftovers(t); left != "" {
 				t.Errorf("left behind: %s", left)
@@ -205,7 +206,7 @@ func TestUnpackRefusesACutTarball(t *testing.T) {
 func TestCancelledFetchLeavesNothing(t *testing.T) {
 	r := serve(t, pack(file("package/big.bin", "x")))
 	ctx, cancel := context.WithCancel(t.Context())
-	r.onTarball = cancel
+	r.change(func() { r.onTarball = cancel })
 	if _, err := r.pkg("big.bin").Dir(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}
@@ -254,6 +255,24 @@ func TestMissingNpmIsNamed(t *testing.T) {
 	}
 }
 
+func TestFullDiskSaysWhatToDoAndIsNotTriedAgain(t *testing.T) {
+	r := serve(t, pack(file("package/big.bin", "x")))
+	bin := t.TempDir()
+	npm := "#!/bin/sh\necho 'npm error code ENOSPC' >&2\necho 'npm error nospc no space left on device, write' >&2\nexit 228\n"
+	if err := os.WriteFile(filepath.Join(bin, "npm"), []byte(npm), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	var log bytes.Buffer
+	_, err := r.pkg("big.bin").Dir(t.Context(), &log)
+	if err == nil || !strings.Contains(err.Error(), "make room in "+r.cache) || strings.Contains(log.String(), "attempt") {
+		t.Fatalf("got %v after\n%s", err, &log)
+	}
+	if left := r.leftovers(t); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
 func TestUnusableCacheFolderSaysWhatToSet(t *testing.T) {
 	r := serve(t, pack(file("package/big.bin", "x")))
 	occupied := filepath.Join(t.TempDir(), "a-file")
@@ -278,17 +297,17 @@ func TestWithoutAPinNothingIsFetched(t *testing.T) {
 	}
 }
 
-// registry is an npm registry with one package in one version.
+// registry is an npm registry with one package in one version. Its requests come from another process,
+// so only the mutex orders them with the test.
 type registry struct {
-	t       *testing.T
-	url     string
-	cache   string
-	tarball []byte
+	t     *testing.T
+	cache string
 
 	mu        sync.Mutex
+	tarball   []byte
 	tarballs  int    // how often it was asked for
 	tear      int    // so many answers break off
-	onTarball func() // called in the middle of the answer
+	onTarball func() // called in the middle of an answer that then goes no further
 }
 
 const packageName, packageVersion = "@beckon-test/thing", "1.2.3"
@@ -299,9 +318,8 @@ func serve(t *testing.T, tarball []byte) *registry {
 	r := &registry{t: t, tarball: tarball, cache: filepath.Join(t.TempDir(), "cache")}
 	server := httptest.NewServer(r)
 	t.Cleanup(server.Close)
-	r.url = server.URL
 	t.Setenv("BECKON_CACHE", r.cache)
-	t.Setenv("npm_config_registry", r.url)
+	t.Setenv("npm_config_registry", server.URL)
 	t.Setenv("npm_config_userconfig", filepath.Join(t.TempDir(), "npmrc"))
 	t.Setenv("npm_config_noproxy", "127.0.0.1")
 	before := pause
@@ -310,18 +328,39 @@ func serve(t *testing.T, tarball []byte) *registry {
 	return r
 }
 
+func (r *registry) change(how func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	how()
+}
+
+func (r *registry) asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tarballs
+}
+
 // pkg pins what the registry serves now.
 func (r *registry) pkg(files ...string) Package {
 	return Package{Name: packageName, Version: packageVersion, Integrity: integrity(r.tarball), Files: files, Packed: int64(len(r.tarball))}
 }
 
 func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	if !strings.HasSuffix(req.URL.Path, ".tgz") {
+	r.mu.Lock()
+	tarball, onTarball := r.tarball, r.onTarball
+	isTarball := strings.HasSuffix(req.URL.Path, ".tgz")
+	if isTarball {
+		r.tarballs++
+	}
+	torn := r.tarballs <= r.tear
+	r.mu.Unlock()
+
+	if !isTarball {
 		answer := map[string]any{
 			"name": packageName, "dist-tags": map[string]string{"latest": packageVersion},
 			"versions": map[string]any{packageVersion: map[string]any{
 				"name": packageName, "version": packageVersion,
-				"dist": map[string]string{"tarball": r.url + "/thing.tgz", "integrity": integrity(r.tarball)},
+				"dist": map[string]string{"tarball": "http://" + req.Host + "/thing.tgz", "integrity": integrity(tarball)},
 			}},
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -330,22 +369,18 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 		return
 	}
-	r.mu.Lock()
-	r.tarballs++
-	torn := r.tarballs <= r.tear
-	r.mu.Unlock()
-	w.Header().Set("Content-Length", fmt.Sprint(len(r.tarball)))
-	if r.onTarball != nil {
-		_, _ = w.Write(r.tarball[:len(r.tarball)/2])
-		r.onTarball()
+	w.Header().Set("Content-Length", fmt.Sprint(len(tarball)))
+	switch {
+	case onTarball != nil:
+		_, _ = w.Write(tarball[:len(tarball)/2])
+		onTarball()
 		<-req.Context().Done()
-		return
-	}
-	if torn {
-		_, _ = w.Write(r.tarball[:len(r.tarball)/2])
+	case torn:
+		_, _ = w.Write(tarball[:len(tarball)/2])
 		panic(http.ErrAbortHandler)
+	default:
+		_, _ = w.Write(tarball)
 	}
-	_, _ = w.Write(r.tarball)
 }
 
 // leftovers lists the cache without the lock file, which stays on purpose.

@@ -77,6 +77,9 @@ func npmError(err error, stderr string) error {
 	if strings.Contains(stderr, "code E404") || strings.Contains(stderr, "code ETARGET") {
 		return permanent{fmt.Errorf("the registry that npm is set to does not have it: %w", err)}
 	}
+	if strings.Contains(stderr, "code ENOSPC") {
+		return permanent{fmt.Errorf("%w: %w", err, syscall.ENOSPC)}
+	}
 	return err
 }
 

@@ -129,12 +129,12 @@ func parserName(ua string) (name string) {
 	return name
 }
 
-// osRules: the first that is found counts. Windows Phone claims to be Android and iPhone, Android is a
-// Linux, and everything on an iPhone is "like Mac OS X".
+// osRules: the first that is found counts. Windows Phone claims to be Android and iPhone, an Xbox
+// to be Windows, Android is a Linux, and everything on an iPhone is "like Mac OS X".
 var osRules = []rule{
 	{"Windows Phone", other},
-	{"Windows", osWindows},
 	{"Xbox", other},
+	{"Windows", osWindows},
 	{"iPhone", osIOS},
 	{"iPad", osIOS},
 	{"iPod", osIOS},

@@ -39,7 +39,7 @@ func OpenGeo(path string) (*Geo, error) {
 	if err != nil {
 		return nil, fmt.Errorf("geo database %s: not a MaxMind DB file: %w", path, err)
 	}
-	if err := db.Verify(); err != nil {
+	if err := readAll(db); err != nil {
 		return nil, fmt.Errorf("geo database %s: damaged: %w", path, err)
 	}
 	g := &Geo{built: db.Metadata.BuildTime()}
@@ -51,6 +51,23 @@ func OpenGeo(path string) (*Geo, error) {
 		return nil, fmt.Errorf("geo database %s: %w", path, err)
 	}
 	return g, nil
+}
+
+// readAll walks the whole tree and decodes each record once. (Reader.Verify also demands a description,
+// which the flat files do not have.)
+func readAll(db *maxminddb.Reader) error {
+	seen := make(map[uintptr]bool)
+	for result := range db.Networks() {
+		if seen[result.Offset()] && result.Err() == nil {
+			continue
+		}
+		var record any
+		if err := result.Decode(&record); err != nil {
+			return err
+		}
+		seen[result.Offset()] = true
+	}
+	return nil
 }
 
 // BuildTime returns when the database was made.

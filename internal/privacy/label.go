@@ -43,7 +43,7 @@ func maskWord(b []byte) string {
 	case hasAddress(d) || hasPhone(d):
 		return maskNumber
 	}
-	for run := range runs(d, isBase64URL) {
+	for run, rest := cutRun(d, isBase64URL); run != nil; run, rest = cutRun(rest, isBase64URL) {
 		if isLongRun(run) {
 			return maskToken
 		}

@@ -93,7 +93,11 @@ func scrubPath(raw []byte) Path {
 			end = len(b)
 		}
 		segment, _, _ := bytes.Cut(b[:end], []byte(";")) // ;jsessionid=...
+		segment = bytes.TrimSpace(segment)
 		b = b[end:]
+		if len(kept) == 0 && len(segment) == 0 && len(b) > 0 {
+			continue // a path that begins with two slashes would read as a host
+		}
 		m := mask(segment)
 		if len(kept)+1+max(len(segment), len(m)) > maxPathBytes {
 			break
@@ -190,7 +194,8 @@ func hostName(dst, authority []byte) []byte {
 		}
 		dst = append(dst, c)
 	}
-	if last := dst[bytes.LastIndexByte(dst, '.')+1:]; last[0] <= '9' {
+	last := dst[bytes.LastIndexByte(dst, '.')+1:]
+	if len(last) == 0 || last[0] >= '0' && last[0] <= '9' {
 		return nil // a name that ends in a number is an address, in one of its many spellings
 	}
 	return dst

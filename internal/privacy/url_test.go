@@ -29,6 +29,7 @@ func TestScrubURLKeepsThePathOnly(t *testing.T) {
 	f("https://ann:secret@shop.example:8443/cart", "/cart")
 	f("https://shop.example/a//b/", "/a//b/")
 	f("https://shop.example\\cart", "/cart")
+	f("https://shop.example//cart", "/cart")
 	f("  /cart  ", "/cart")
 	f("/gr%C3%B6%C3%9Fe/sch%C3%B6n", "/größe/schön")
 	f("/sale-50%25-off", "/sale-50%-off")
@@ -181,7 +182,7 @@ func TestScrubReferrerKeepsTheHostOnly(t *testing.T) {
 	// No host that may be kept.
 	for _, in := range []string{
 		"", "google.com", "/cart", "javascript:alert(1)", "mailto:ann@example.com", "https:///x", "https://", "https://203.0.113.77/x",
-		"https://[2001:db8::1]:80/x", "https://3405803853/", "https://0x7f.1/", "https://0xcb00714d/", "https://a..b/", "https://.a/", "https://a b/",
+		"https://[2001:db8::1]:80/x", "https://3405803853/", "https://0x7f.1/", "https://0xcb00714d/", "https://a..b/", "https://.a/", "https://a../", "https://0../", "https://a b/",
 		"https://ann%40example.com/", "https://bücher.example/", "https://a\x00b/", "https://" + strings.Repeat("a.", 200) + "example/",
 		"https://12345678.example/", "https://@/", "https://:80/",
 	} {
@@ -273,8 +274,8 @@ func TestSecretsInPathsAndLabelsAreTokens(t *testing.T) {
 			missed++
 		}
 	}
-	if missed > rounds/50 {
-		t.Fatalf("%d of %d random values in base64url came through, want at most 2 in 100", missed, rounds)
+	if missed > rounds*3/100 {
+		t.Fatalf("%d of %d random values in base64url came through, want at most 3 in 100", missed, rounds)
 	}
 	t.Logf("%d of %d random values in base64url came through", missed, rounds)
 }

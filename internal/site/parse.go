@@ -77,7 +77,7 @@ func readSite(v node) *Site {
 	enabled := true
 	var cookieDomain, rates, offers node
 	v.mapping(
-		required("id", func(v node) { v.readID(&s.ID) }),
+		required("id", func(v node) { v.readSiteID(&s.ID) }),
 		optional("name", func(v node) { v.readText(&s.Name, 100) }),
 		optional("environment", func(v node) { v.readID(&s.Environment) }),
 		optional("enabled", func(v node) { v.readBool(&enabled) }),
@@ -222,7 +222,8 @@ func (v node) readCookieDomain(s *Site) {
 	if !ok {
 		return
 	}
-	if _, err := netip.ParseAddr(d); err == nil || !strings.Contains(d, ".") || originProblem("https://"+d) != "" || strings.Contains(d, ":") {
+	_, err := netip.ParseAddr(d)
+	if err == nil || !strings.Contains(d, ".") || strings.Contains(d, ":") || originProblem("https://"+d) != "" {
 		v.fault("%q must be a domain such as shop.example", d)
 		return
 	}

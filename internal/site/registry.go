@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -30,26 +29,24 @@ type Registry struct {
 	// in force and nil, or with the file that stays in force and why the newer one was refused.
 	OnReload func(inForce *File, err error)
 
-	seen stamp // of the last text tried, good or bad; used by Watch only
+	seen look // the last one; used by Watch only
 }
 
-// stamp tells two texts apart. Size and time spare the reading; the sum decides.
-type stamp struct {
-	size    int64
-	modTime time.Time
-	sum     [sha256.Size]byte
-	err     string
+// look is what a look at the file found: a text, or why there was none.
+type look struct {
+	sum [sha256.Size]byte
+	err string
 }
 
 // Open reads and checks the file at path. The error is Faults when the file can be read but is
 // wrong.
 func Open(path string, checks ...Check) (*Registry, error) {
 	r := &Registry{path: path, checks: checks}
-	data, seen, err := r.read()
+	data, err := r.read()
 	if err != nil {
 		return nil, err
 	}
-	r.seen = seen
+	r.seen = look{sum: sha256.Sum256(data)}
 	f, err := r.parse(data)
 	if err != nil {
 		return nil, err
@@ -83,19 +80,19 @@ func (r *Registry) Watch(ctx context.Context, every time.Duration, log *slog.Log
 	}
 }
 
-// reload does one look. Polling, because inotify does not see a bind-mounted or network file
-// change, nor a ConfigMap's swapped symlink without watching every directory on the way.
+// reload does one look. It polls, because inotify does not see a bind-mounted or network file change.
+// It always reads: two writes within one tick of the file system's clock can leave size and time as
+// they were, and to hash some kilobytes twice a second costs nothing.
 func (r *Registry) reload(log *slog.Logger) {
-	if info, err := os.Stat(r.path); err == nil && r.seen.err == "" &&
-		info.Size() == r.seen.size && info.ModTime().Equal(r.seen.modTime) {
+	data, err := r.read()
+	seen := look{sum: sha256.Sum256(data)}
+	if err != nil {
+		seen.err = err.Error()
+	}
+	if seen == r.seen {
 		return
 	}
-	data, seen, err := r.read()
-	unchanged := seen.sum == r.seen.sum && seen.err == r.seen.err
 	r.seen = seen
-	if unchanged {
-		return
-	}
 	var f *File
 	if err == nil {
 		f, err = r.parse(data)
@@ -138,35 +135,19 @@ func (r *Registry) parse(data []byte) (*File, error) {
 	return f, nil
 }
 
-// read returns the text and its stamp. The stamp is taken from the open file, so that it belongs to
-// the text that was read.
-func (r *Registry) read() (data []byte, seen stamp, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("read sites file: %w", err)
-			seen.err = err.Error()
-		}
-	}()
+// read returns the text of the file, bounded, should the path be a mistaken one.
+func (r *Registry) read() (data []byte, err error) {
 	f, err := os.Open(r.path)
 	if err != nil {
-		return nil, stamp{}, err
+		return nil, fmt.Errorf("read sites file: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	data, err = io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err != nil {
-		return nil, stamp{}, err
+		return nil, fmt.Errorf("read sites file: %w", err)
 	}
-	if info.IsDir() {
-		return nil, stamp{}, fmt.Errorf("%s is a directory", r.path)
+	if len(data) > maxFileBytes {
+		return nil, fmt.Errorf("read sites file: %s is larger than %d bytes", r.path, maxFileBytes)
 	}
-	var b bytes.Buffer
-	n, err := io.Copy(&b, io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	if n > maxFileBytes {
-		return nil, stamp{}, fmt.Errorf("%s is larger than %d bytes", r.path, maxFileBytes)
-	}
-	data = b.Bytes()
-	return data, stamp{size: info.Size(), modTime: info.ModTime(), sum: sha256.Sum256(data)}, nil
+	return data, nil
 }

@@ -38,6 +38,13 @@ func (v node) readID(dst *string) {
 	*dst = s
 }
 
+// readSiteID reads an id that also names the visitor cookie.
+func (v node) readSiteID(dst *string) {
+	if v.readID(dst); *dst == "out" {
+		v.fault("%q is taken: the cookie _bk_out is the opt-out cookie of all sites", *dst)
+	}
+}
+
 // readText reads one line of text for people, at most maxRunes long.
 func (v node) readText(dst *string, maxRunes int) {
 	s, ok := v.text()

@@ -62,7 +62,7 @@ export function startSender(opened: Promise<void>): Sender {
     const reply = await post(body(events));
     const { status, headers } = reply;
     debug(status, headers.get(reasonHeader), events);
-    if (status === 429 || status >= 500) return headers.get('Retry-After') ?? '0';
+    if (status === 429 || status >= 500) return headers.get('Retry-After') || '0';
     if (reply.ok) {
       const receipt: Receipt =
         status === 204 ? { accepted: events.length, dropped: [] } : await reply.json();
@@ -105,7 +105,7 @@ export function startSender(opened: Promise<void>): Sender {
   };
 
   void opened.then(() => {
-    busy = stopped;
+    busy = false;
   });
 
   return {

@@ -7,7 +7,7 @@ import { listen, together, type Stop } from './listen';
 export function whenHidden(run: () => void): Stop {
   return together(
     listen(document, 'visibilitychange', () => {
-      if (document.visibilityState === 'hidden') run();
+      run();
     }),
     listen(window, 'pagehide', run),
   );

@@ -172,6 +172,17 @@ test('stop sends what is left and takes everything off the page', async () => {
   assert.equal(page.sent.length, 2);
 });
 
+test('stop is final, even if an answer is still to come', async () => {
+  const page = await Page.open();
+  page.beckon('cart_add');
+  page.beckon.stop();
+  assert.deepEqual(page.sent.map(({ transport }) => transport), ['fetch', 'beacon']);
+  await page.sent[0]!.answer();
+  page.beckon('cart_view');
+  await page.clock.advance(60_000);
+  assert.equal(page.sent.length, 2);
+});
+
 test('stop leaves the history to whoever has wrapped it since', async () => {
   const page = await Page.atRest();
   const { history } = page.window;

@@ -115,6 +115,13 @@ export class Page {
     return this.sent.filter(({ method }) => method === 'POST').map(({ batch }) => batch.e.map(({ n }) => n));
   }
 
+  /** Lets time pass until the tag has sent `n` requests in all; a minute at most. */
+  async untilSent(n: number): Promise<void> {
+    const end = this.clock.now + 60_000;
+    while (this.sent.length < n && this.clock.now < end) await this.clock.advance(100);
+    if (this.sent.length < n) throw new Error(`request ${n} was not sent within a minute`);
+  }
+
   async hide(): Promise<void> {
     this.#visibility = 'hidden';
     this.window.document.dispatchEvent(new this.window.Event('visibilitychange'));

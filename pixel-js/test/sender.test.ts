@@ -88,6 +88,14 @@ test('hiding with nothing left sends nothing', async () => {
   assert.equal(page.sent.length, 0);
 });
 
+test('coming back to a page is not leaving it', async () => {
+  const page = await Page.atRest();
+  await page.hide();
+  page.beckon('cart_add');
+  await page.show();
+  assert.equal(page.sent.length, 0);
+});
+
 test('an event between the two signs of leaving is not lost', async () => {
   const page = await Page.atRest();
   page.beckon('cart_add');
@@ -131,16 +139,28 @@ for (const [name, refuse] of [
     const page = await Page.open();
     const pauses = [];
     for (let tries = 0; tries < 3; tries++) {
-      const before = page.sent.length;
-      await refuse(page);
       const from = page.clock.now;
-      while (page.sent.length === before) await page.clock.advance(100);
+      await refuse(page);
+      await page.untilSent(tries + 2);
       pauses.push(page.last.at - from);
     }
     assert.deepEqual(pauses, [1_000, 2_000, 4_000]);
     assert.equal(new Set(page.sent.map(({ batch }) => batch.e[0]?.i)).size, 1);
   });
 }
+
+test('after a success the first failure is a first one again', async () => {
+  const page = await Page.open();
+  await page.last.fail();
+  await page.untilSent(2);
+  await page.last.answer();
+  page.beckon('cart_add');
+  await page.untilSent(3);
+  const from = page.clock.now;
+  await page.last.fail();
+  await page.untilSent(4);
+  assert.equal(page.last.at - from, 1_250);
+});
 
 test('Retry-After is honoured', async () => {
   const page = await Page.open();
@@ -155,9 +175,8 @@ test('Retry-After is honoured', async () => {
 test('after six failures in a row the tag keeps still until there is something new', async () => {
   const page = await Page.open();
   for (let tries = 1; tries <= 6; tries++) {
-    assert.equal(page.sent.length, tries);
+    await page.untilSent(tries);
     await page.last.fail();
-    for (let waited = 0; waited < 40 && page.sent.length === tries; waited++) await page.clock.advance(1_000);
   }
   await page.clock.advance(3_600_000);
   assert.equal(page.sent.length, 6);

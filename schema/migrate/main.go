@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -30,13 +31,13 @@ func main() {
 	kong.Parse(&o, kong.Name("migrate"), kong.Description("Create or update Beckon's tables and views in ClickHouse."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "migrate:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options) error {
+func run(ctx context.Context, o options, out io.Writer) error {
 	conn, err := chconn.Open(ctx, o.DSN)
 	if err != nil {
 		return err
@@ -47,12 +48,12 @@ func run(ctx context.Context, o options) error {
 		if err != nil {
 			return err
 		}
-		_, err = os.Stdout.WriteString(text)
+		_, err = io.WriteString(out, text)
 		return err
 	}
 	if err := schema.Apply(ctx, conn, o.Database); err != nil {
 		return err
 	}
-	fmt.Printf("database %s is up to date\n", o.Database)
-	return nil
+	_, err = fmt.Fprintf(out, "database %s is up to date\n", o.Database)
+	return err
 }

@@ -33,6 +33,7 @@ export function watchOffer() {
     tick();
     ticking = setInterval(tick, 1000);
     $('offer').hidden = false;
+    $('offer-news').textContent = `An offer for this visit: ${title}.`; // the countdown itself is not read out
     if (recall('shown') !== decision.decision_id) {
       remember('shown', decision.decision_id);
       window.beckon('offer_shown', named(decision));
@@ -49,6 +50,7 @@ export function watchOffer() {
   const hide = () => {
     clearInterval(ticking);
     $('offer').hidden = true;
+    $('offer-news').textContent = '';
     shown = undefined;
   };
 

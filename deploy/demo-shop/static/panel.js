@@ -173,18 +173,24 @@ function watchFreshness() {
   };
 }
 
+const refusals = {
+  400: 'Only a visitor with a cookie can come back. Allow personal offers first.',
+  404: 'This collector has no such switch. A second visit begins after half an hour.',
+};
+
 /** A second visit without the wait: the collector's switch for developers starts a new session. */
 function watchTomorrow() {
   const button = $('tomorrow');
   button?.addEventListener('click', async () => {
     button.disabled = true;
-    const reply = await fetch('/px/dev/tomorrow', { method: 'POST' }).catch(() => undefined);
+    const { site, endpoint } = document.querySelector('script[data-site]').dataset;
+    const reply = await fetch(`${endpoint}/dev/tomorrow?s=${encodeURIComponent(site)}`, { method: 'POST' }).catch(() => undefined);
     if (reply?.ok) {
       location.assign('/');
       return;
     }
     button.disabled = false;
-    if (reply?.status === 404) button.hidden = true;
-    put('tomorrow-note', reply?.status === 404 ? 'This collector has no such switch; start a second visit after half an hour.' : 'Beckon did not answer. Please try again.');
+    button.hidden = reply?.status === 404;
+    put('tomorrow-note', refusals[reply?.status] ?? 'Beckon did not answer. Please try again.');
   });
 }
