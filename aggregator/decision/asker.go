@@ -63,10 +63,12 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		DNT:    exactly(ctx, "DNT", "1"),
 		OptOut: len(ctx.Request.Header.Cookie(privacy.OptOutCookie)) > 0,
 	}
+	policy := st.Consent
 	if a.known {
-		signals.Recorded = a.visit.Lane
+		signals.Recorded = a.visit.Recorded()
+		policy.Default = grantedByDefault(policy, a.visit.Lane)
 	}
-	a.lane, a.cause = privacy.Choose(st.Consent, signals)
+	a.lane, a.cause = privacy.Choose(policy, signals)
 	a.known = a.known && a.lane == privacy.LaneDecide // in any other lane a cookie makes nobody known
 	if a.known {
 		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
@@ -79,6 +81,16 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		}).Bot.String() != ""
 	}
 	return a, nil
+}
+
+// grantedByDefault is the lane of a cookie that was made without a choice: the collector, which knew
+// the country, granted it, and it stands as far as the site still grants that to anybody.
+func grantedByDefault(p privacy.Policy, granted privacy.Lane) privacy.Lane {
+	highest := p.Default
+	for _, lane := range p.Countries {
+		highest = max(highest, lane)
+	}
+	return min(highest, granted)
 }
 
 // visitorCookie returns the value of the site's visitor cookie under either of its names. Where

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -170,7 +169,7 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 	}
 	if ans.profile != nil {
 		for i := range feature.All {
-			if text := featureText(&feature.All[i], &ans.values); text != "" {
+			if text := feature.Text(&feature.All[i], &ans.values); text != "" {
 				r.Features[feature.All[i].Name] = text
 			}
 		}
@@ -189,20 +188,6 @@ func (s *Server) gates(in *eligibility.Input, now time.Time) []Gate {
 		gates[i] = Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail}
 	}
 	return gates
-}
-
-func featureText(f *feature.Feature, values *feature.Features) string {
-	switch v := f.Get(values).(type) {
-	case int64:
-		return strconv.FormatInt(v, 10)
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case bool:
-		return strconv.FormatBool(v)
-	case string:
-		return v
-	}
-	panic("BUG: feature " + f.Name + " has no known type")
 }
 
 func withServe(serves []feature.Serve, s feature.Serve) []feature.Serve {

@@ -132,18 +132,13 @@ func scanVisitor(rows driver.Rows, profiles map[string]*Profile) error {
 
 func scanOrder(rows driver.Rows, profiles map[string]*Profile) error {
 	var (
-		visitor  string
-		o        Order
-		refunded []float64
+		visitor string
+		o       Order
 	)
-	if err := rows.Scan(&visitor, &o.At, &o.Revenue, &refunded); err != nil {
+	if err := rows.Scan(&visitor, &o.At, &o.Revenue); err != nil {
 		return err
 	}
-	for _, amount := range refunded {
-		o.Revenue -= amount
-	}
-	o.Revenue = max(0, o.Revenue) // two refunds of one order can claim more than was paid
-	if p := profiles[visitor]; p != nil {
+	if p := profiles[visitor]; p != nil { // nil: a more trusted report linked the order to somebody else
 		p.Orders = append(p.Orders, o)
 	}
 	return nil
@@ -155,7 +150,7 @@ func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
 		s                          Serve
 		at, until                  int64
 	)
-	if err := rows.Scan(&visitor, &decision, &s.Offer, &s.Rule, &s.Arm, &session, &at, &until); err != nil {
+	if err := rows.Scan(&visitor, &decision, &s.Offer, &s.Rule, (*string)(&s.Arm), &session, &at, &until); err != nil {
 		return err
 	}
 	s.DecisionID, s.Session = storedID(decision), storedID(session)

@@ -43,6 +43,8 @@ func NewStore(recent int) (*Store, error) {
 		NumCounters: int64(recent * olderPerRecent * 10), // ristretto's advice: ten counters an item
 		MaxCost:     int64(recent * olderPerRecent),      // every profile costs 1
 		BufferItems: 64,
+
+		IgnoreInternalCost: true, // else every item would cost 57 instead of 1
 	})
 	if err != nil {
 		return nil, err

@@ -9,7 +9,7 @@
 // (Main), because the library wants a process for itself and the server wants somebody to end it.
 //
 // It promises that Start returns after real queries succeeded over both protocols, and that they came
-// from this server and no other; that the server never outlives its parent, not even after kill -9;
+// from this server and no other; that the server ends with its parent, seconds after a kill -9 of it;
 // and that the error of a failed start holds what the server said. The server has one user without a
 // password, so it listens on loopback addresses only.
 package chlocal

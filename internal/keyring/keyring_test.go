@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -204,10 +205,19 @@ func TestOpenRefuses(t *testing.T) {
 		"a folder instead of a file": {func(t *testing.T, dir string) {
 			must(t, os.Mkdir(filepath.Join(dir, "b.json"), 0o750))
 		}, "not a regular file"},
-		"an unknown field":         {rewrite(`"mac"`, `"Mac2": 1, "mac"`), `unknown field "Mac2"`},
-		"a missing key":            {rewrite(`"mac"`, `"order"`), `"mac": has 0 bytes`},
-		"a short key":              {rewrite(`"mac": "`, `"mac": "AAAA`), `"mac": has`},
-		"a key that is no base64":  {rewrite(`"mac": "`, `"mac": "!`), "damaged or incomplete"},
+		"an unknown field":        {rewrite(`"mac"`, `"Mac2": 1, "mac"`), `unknown field "Mac2"`},
+		"a missing key":           {rewrite(`"mac"`, `"order"`), `"mac": has 0 bytes`},
+		"a short key":             {rewrite(`"mac": "`, `"mac": "AAAA`), `"mac": has`},
+		"a key that is no base64": {rewrite(`"mac": "`, `"mac": "!`), "damaged or incomplete"},
+		"a key of zeros": {func(t *testing.T, dir string) {
+			name := filepath.Join(dir, "demo.json")
+			var f siteFile
+			must(t, json.Unmarshal(read(t, name), &f))
+			f.Link = make([]byte, len(f.Link))
+			b, err := json.Marshal(f)
+			must(t, err)
+			must(t, os.WriteFile(name, b, 0o640))
+		}, `"link": is all zeros`},
 		"an empty file":            {write(""), "cut off"},
 		"a cut file":               {write(`{"site":"demo","mac":"AAAA`), "cut off"},
 		"a file of zeros":          {write(strings.Repeat("\x00", 512)), "not JSON at byte"},
@@ -234,6 +244,52 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatalf("error %q holds a part of a key", err)
 			}
 		})
+	}
+}
+
+func TestIssuerRefuses(t *testing.T) {
+	seed := strings.Repeat("A", 42) + "E=" // 32 bytes
+	for name, test := range map[string]struct{ content, says string }{
+		"no key":            {`{"keys":[]}`, "holds no key"},
+		"a key without kid": {`{"keys":[{"seed":"` + seed + `"}]}`, "no kid of its own"},
+		"a kid twice":       {`{"keys":[{"kid":"a","seed":"` + seed + `"},{"kid":"a","seed":"` + seed + `"}]}`, "no kid of its own"},
+		"a short seed":      {`{"keys":[{"kid":"a","seed":"AAAA"}]}`, "has 3 bytes, want 32"},
+		"another file":      {`{"site":"demo"}`, "unknown field"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := newRing(t, "demo")
+			r, err := Open(dir)
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(dir, issuerFile), []byte(test.content), 0o640))
+			if _, err := r.Issuer(); err == nil || !strings.Contains(err.Error(), test.says) {
+				t.Fatalf("Issuer: %v, want %q", err, test.says)
+			}
+		})
+	}
+}
+
+func TestInitLetsTheGroupReadUnderAnyUmask(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	info, err := os.Stat(filepath.Join(newRing(t, "demo"), "demo.json"))
+	must(t, err)
+	if info.Mode().Perm() != fileMode {
+		t.Fatalf("mode %#o, want 0640", info.Mode().Perm())
+	}
+}
+
+func TestInitLeavesNoPartOfAFileBehind(t *testing.T) {
+	dir := newRing(t, "demo")
+	name := filepath.Join(dir, "new.json")
+	// A value that JSON has no form for fails before the file is made, a folder in its place at once.
+	if err := create(name, func() {}); err == nil {
+		t.Fatal("a function was encoded")
+	}
+	must(t, os.Mkdir(name, 0o750))
+	if created, err := Init(dir, []string{"new"}); err != nil || len(created) != 0 {
+		t.Fatalf("Init = %v, %v over something that exists", created, err)
+	}
+	if _, err := Open(dir); err == nil {
+		t.Fatal("Open took a folder for a key file")
 	}
 }
 

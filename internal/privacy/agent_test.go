@@ -135,6 +135,7 @@ func TestBrandFamilyReadsStructuredFields(t *testing.T) {
 	f(`"Brave","é"`, "")
 	f(`"Brave",,"x"`, "")
 	f(`,"Brave"`, "")
+	f(`"Brave",`, "")
 	f(`("Brave")`, "")
 	f(`"Chromium"`, "")
 	f(`"brave"`, "")
@@ -204,6 +205,19 @@ func TestParseKnowsTheCrawlersOfTheList(t *testing.T) {
 	if all < 1400 || missed*100 > all*2 {
 		t.Fatalf("%d of %d crawlers were taken for people", missed, all)
 	}
+}
+
+func TestParseLooksAtTheFirst512BytesOnly(t *testing.T) {
+	const head = "Mozilla/5.0 (Windows NT 10.0; "
+	f := func(pad int, want string) {
+		t.Helper()
+		ua := head + strings.Repeat("x", pad-len(head)) + "Googlebot/"
+		if got := NewAgents(1).Parse(Hints{UserAgent: []byte(ua)}).Bot.String(); got != want {
+			t.Errorf("a crawler's name after %d bytes: bot %q, want %q", pad, got, want)
+		}
+	}
+	f(maxAgentBytes-10, "crawler")
+	f(maxAgentBytes, "")
 }
 
 func TestParseSurvivesAnything(t *testing.T) {

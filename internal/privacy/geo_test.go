@@ -27,7 +27,7 @@ func geoFile(t *testing.T, kind string, record func(country string) mmdbtype.Dat
 	}
 	for network, country := range map[string]string{
 		"203.0.113.0/24": "DE", "198.51.100.0/25": "FR", "198.51.100.128/25": "CH", "2001:db8:1200::/40": "GB", "2001:db8:ff34::/48": "US",
-		"192.0.2.0/24": "no country", "192.88.99.0/24": "",
+		"192.0.2.0/24": "DEU", "192.88.99.0/24": "",
 	} {
 		_, n, err := net.ParseCIDR(network)
 		if err != nil {

@@ -24,7 +24,7 @@ func KeyedID(key *keyring.Key, purpose string, value []byte) ID {
 // came from ID.Bytes, and hides nothing itself.
 func StoredID(b [16]byte) ID { return ID{b: b} }
 
-const macBytes = 8 // 64 bits: one forgery in 2^64 tries against a server, none offline
+const macBytes = 8 // 64 bits: without the key each guess is a request to a server, and takes 2^64 of them
 
 // SealValue signs payload for a cookie: base64url(payload | 64-bit MAC) without padding. The purpose
 // and the site are in the MAC, so that no value passes for one of another purpose or shop. The payload

@@ -25,9 +25,6 @@ func key(seed byte) (k keyring.Key) {
 	return k
 }
 
-// sink keeps results alive in allocation tests.
-var sink any
-
 func allocs(t *testing.T, what string, want float64, f func()) {
 	t.Helper()
 	if got := testing.AllocsPerRun(200, f); got > want {

@@ -43,11 +43,9 @@ func brandFamily(list []byte) (family Bucket, ok bool) {
 		if rest[0] != ',' {
 			return Bucket{}, false
 		}
-		if b = trimOWS(rest[1:]); len(b) == 0 { // a comma at the end
-			return Bucket{}, false
-		}
+		b = trimOWS(rest[1:])
 	}
-	return Bucket{}, false
+	return Bucket{}, false // empty, or a comma at the end
 }
 
 // parseString reads a field that is one RFC 8941 string.

@@ -39,7 +39,7 @@ func TestScrubURLKeepsThePathOnly(t *testing.T) {
 	for _, path := range []string{
 		"/products/nike-air-max-90-white-size-42", "/collections/2026-summer", "/products/iphone-15-pro-max-256gb", "/blog/2024/01/15/news",
 		"/c/living-room/sofas", "/pages/faq", "/search", "/en-us/women", "/products/The-Quick-Brown-Fox-Jumps", "/p/TheQuickBrownFoxJumps",
-		"/商品/靴", "/محصولات/می‌خواهم", "/products/rioja-75cl-2019", "/checkouts/contact_information", "/p/donaudampfschifffahrtskapitaen",
+		"/商品/靴", "/محصولات/می\u200cخواهم", "/products/rioja-75cl-2019", "/checkouts/contact_information", "/p/donaudampfschifffahrtskapitaen",
 		"/products/face-cream-50ml", "/products/usb-c-3.2-gen2", "/collections/all/new,sale",
 	} {
 		f(path, path)
@@ -96,6 +96,7 @@ func TestScrubURLReplacesPersonalSegments(t *testing.T) {
 	f("/reset/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2lnbmF0dXJl", "/reset/[token]")
 	f("/reset/xK9mQ2vR7tL4pW8z", "/reset/[token]")
 	f("/s/"+strings.Repeat("x", 41), "/s/[token]")
+	f("/s/aBcD-eFghijkl-mNopqrst-uvWxyzab-cdEfghij-klMnopqr", "/s/[token]")
 
 	f("/bell%07", "/[token]")
 	f("/nul%00/x", "/[token]/x")
@@ -114,9 +115,9 @@ func TestScrubURLIsBoundedAndNeverCutsASegment(t *testing.T) {
 	}
 	// The raw cut would fall into the address, whatever the length before it.
 	for pad := maxURLPath - 40; pad < maxURLPath+4; pad++ {
-		in := "/" + strings.Repeat("%61", 10) + strings.Repeat("/", pad-31) + "john.doe.the.third@example.com"
-		if got := ScrubURL([]byte(in)).Path.String(); strings.Contains(got, "john") {
-			t.Fatalf("a cut at %d left a part of an address", pad)
+		in := "/a;" + strings.Repeat("x", pad-4) + "/john.doe.the.third@example.com"
+		if got := ScrubURL([]byte(in)).Path.String(); got != "/a" && got != "/a/[email]" {
+			t.Fatalf("an address from byte %d on left %q", pad, got)
 		}
 	}
 	if got := ScrubURL([]byte("/" + strings.Repeat("a ", 1<<20))).Path.String(); got != "/" {

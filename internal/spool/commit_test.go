@@ -17,8 +17,9 @@ type gate struct {
 	result  chan error
 }
 
-func hold(m *memFS, op, ext string) gate {
+func hold(t *testing.T, m *memFS, op, ext string) gate {
 	g := gate{make(chan struct{}), make(chan error)}
+	t.Cleanup(func() { close(g.result) }) // a test that has failed must end all the same
 	var once sync.Once
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,7 +58,7 @@ func appendLater(s *Spool, entries ...Entry) chan error {
 func TestNobodyIsAnsweredBeforeTheSync(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m})
-	g := hold(m, "sync", segmentExt)
+	g := hold(t, m, "sync", segmentExt)
 	first := appendLater(s, numbered(1))
 	<-g.reached
 	var behind []chan error
@@ -92,7 +93,7 @@ func TestNobodyIsAnsweredBeforeTheSync(t *testing.T) {
 func TestSyncOSAnswersAfterTheWriteAndSyncsInTheBackground(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m, Sync: SyncOS})
-	g := hold(m, "sync", segmentExt)
+	g := hold(t, m, "sync", segmentExt)
 	mustAppend(t, s, numbered(1)) // does not wait
 	<-g.reached                   // but a sync comes
 	mustAppend(t, s, numbered(2))
@@ -107,7 +108,7 @@ func TestARepeatOfAnUncommittedEntrySharesItsFate(t *testing.T) {
 		m := newMemFS()
 		s := mustOpen(t, "/s", Options{FS: m})
 		mustAppend(t, s, numbered(0))
-		g := hold(m, "write", segmentExt)
+		g := hold(t, m, "write", segmentExt)
 		first := appendLater(s, numbered(1))
 		<-g.reached
 		repeat := []Entry{numbered(1), numbered(2), numbered(0)} // in flight, new, durable
@@ -162,10 +163,12 @@ func TestAFullDiskRefusesWholeCommitsAndResumes(t *testing.T) {
 		if err := s.Append(nil, []Count{{"demo", "dropped:a", 7}}); err != nil {
 			t.Fatal(err)
 		}
+		before := s.Stats().Bytes
 		for free := range int64(150) { // the write stops at any byte of the commit
 			m.setFree(free)
 			wantError(t, s.Append([]Entry{numbered(2), numbered(3)}, []Count{{"demo", "never", 1}}), ErrFull)
 		}
+		want(t, "bytes used", s.Stats().Bytes, before)
 		if err := s.Append(nil, []Count{{"demo", "dropped:b", 5}}); err != nil {
 			t.Fatal(err) // counts do not wait, so they cannot be refused
 		}
@@ -363,7 +366,7 @@ func TestALedgerIsKeptBySiteAndMinute(t *testing.T) {
 func TestAppendersWaitWhileTheDiskIsBehind(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m})
-	g := hold(m, "sync", segmentExt)
+	g := hold(t, m, "sync", segmentExt)
 	all := []chan error{appendLater(s, numbered(0))}
 	<-g.reached
 	big := make([]byte, 1_000_000)

@@ -194,6 +194,29 @@ func TestNumbersAreNeverUsedTwice(t *testing.T) {
 		}
 		mustClose(t, s)
 	}
+
+	// The highest numbers are done and their ids swept, while a lower one still waits.
+	s := mustOpen(t, dir, Options{Window: 1})
+	for n := 10; n < 14; n++ {
+		mustAppend(t, s, numbered(n))
+		sealNow(t, s)
+	}
+	waiting := batches(s)
+	for _, b := range waiting[1:] {
+		if err := s.Done(b.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		mustClose(t, s)
+		s = mustOpen(t, dir, Options{Window: 1})
+	}
+	mustAppend(t, s, numbered(20))
+	sealNow(t, s)
+	want(t, "next number", batches(s)[1].ID.Segment, waiting[3].ID.Segment+1)
+	drain(t, s)
+	mustClose(t, s)
+
 	before := openID(t, dir)
 	for _, name := range must(filepath.Glob(dir + "/*.ids")) {
 		remove(t, name)

@@ -41,7 +41,7 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
 
   const command = quietly((...[name, detail]: Call) => {
     if (name === 'consent') consent(detail as Consent);
-    else if (name === 'decision') void decision().then(detail as (d: Decision) => void);
+    else if (name === 'decision') void decision().then(quietly(detail as (d: Decision) => void));
     else tell(name as Kind, detail as Props);
   });
 

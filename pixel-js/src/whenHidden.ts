@@ -7,7 +7,7 @@ import { listen, together, type Stop } from './listen';
 export function whenHidden(run: () => void): Stop {
   return together(
     listen(document, 'visibilitychange', () => {
-      run();
+      if (document.visibilityState === 'hidden') run();
     }),
     listen(window, 'pagehide', run),
   );

@@ -1,16 +1,27 @@
--- Orders linked to these visitors, one row an order, refunds taken off, in the site's currency. An
--- amount without a known rate counts as an order without revenue. The keys come from the visitors'
+-- Orders linked to these visitors, one row an order, refunds taken off as v_orders does. An order
+-- in a currency without a known rate counts, without revenue. The keys come from the visitors'
 -- activity, so that orders is read by its primary key.
+WITH orders_once AS
+(
+    SELECT
+        argMaxMerge(visitor) AS owner,
+        minMerge(placed_at) AS placed,
+        ifNull(argMaxMerge(facts).value_site, toDecimal128(0, 4)) AS paid,
+        groupUniqArrayArray(refunds) AS refunds_once
+    FROM {database}.orders
+    WHERE site = ? AND order_key IN (
+        SELECT arrayJoin(orders)
+        FROM {database}.visitor_activity
+        WHERE site = ? AND visitor IN ({visitors}) AND hour >= ?)
+    GROUP BY order_key
+    HAVING max(trust) > 0
+)
 SELECT
-    argMaxMerge(visitor) AS owner,
-    toUnixTimestamp64Milli(minMerge(placed_at)) AS at_ms,
-    toFloat64(ifNull(argMaxMerge(facts).value_site, 0)) AS paid,
-    arrayMap(r -> toFloat64(ifNull(r.amount_site, argMaxMerge(facts).value_site)), groupUniqArrayArray(refunds)) AS refunded
-FROM {database}.orders
-WHERE site = ? AND order_key IN (
-    SELECT arrayJoin(orders)
-    FROM {database}.visitor_activity
-    WHERE site = ? AND visitor IN ({visitors}) AND hour >= ?)
-GROUP BY order_key
-HAVING max(trust) > 0
+    owner,
+    toUnixTimestamp64Milli(placed) AS at_ms,
+    toFloat64(if(
+        arrayExists(r -> r.amount IS NULL, refunds_once),
+        toDecimal128(0, 4),
+        greatest(paid - arraySum(arrayMap(r -> ifNull(r.amount_site, toDecimal128(0, 4)), refunds_once)), toDecimal128(0, 4)))) AS revenue
+FROM orders_once
 SETTINGS max_threads = 1

@@ -1,0 +1,118 @@
+package feature
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"beckon/internal/privacy"
+)
+
+func storeKey(n int) Key {
+	k := Key{Site: "demo"}
+	binary.LittleEndian.PutUint64(k.Visitor[:], uint64(n))
+	return k
+}
+
+func newTestStore(t *testing.T, recent int) *Store {
+	t.Helper()
+	s, err := NewStore(recent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStoreIsBoundedAndKeepsTheNewcomer(t *testing.T) {
+	s := newTestStore(t, 100)
+	now := time.Now()
+	for n := range 10_000 {
+		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
+		if s.Get(storeKey(n)) == nil {
+			t.Fatalf("newcomer %d is not there", n)
+		}
+		if s.Len() > 100 {
+			t.Fatalf("%d recently seen visitors, want at most 100", s.Len())
+		}
+	}
+}
+
+func TestStoreHandsTheOldToRistretto(t *testing.T) {
+	s := newTestStore(t, 100)
+	now := time.Now()
+	for n := range 150 {
+		s.Put(storeKey(n), &Profile{ReadAt: now, LastSeen: int64(n)}, now)
+	}
+	s.older.Wait()
+	if p := s.Get(storeKey(0)); p == nil || p.LastSeen != 0 {
+		t.Errorf("the oldest of 150 is gone; there was room for 600")
+	}
+}
+
+func TestStoreKeepsTheProfileThatWasReadLater(t *testing.T) {
+	s := newTestStore(t, 100)
+	now := time.Now()
+	s.Put(storeKey(1), &Profile{ReadAt: now, LastSeen: 2}, now)
+	s.Put(storeKey(1), &Profile{ReadAt: now.Add(-time.Second), LastSeen: 1}, now)
+	if p := s.Get(storeKey(1)); p.LastSeen != 2 {
+		t.Error("a profile that was read earlier replaced a later one")
+	}
+}
+
+func TestStoreKeepsAServeThatClickHouseDoesNotKnowYet(t *testing.T) {
+	s := newTestStore(t, 100)
+	now := time.Now()
+	s.Put(storeKey(1), &Profile{ReadAt: now}, now)
+	serve := Serve{Offer: "welcome-back", DecisionID: privacy.StoredID([16]byte{1}), At: now}
+	s.Update(storeKey(1), func(p *Profile) *Profile { return p.WithServe(serve) })
+	s.Put(storeKey(1), &Profile{ReadAt: now.Add(time.Second)}, now)
+	if p := s.Get(storeKey(1)); len(p.Serves) != 1 {
+		t.Errorf("serves %+v, want the one of a second ago", p.Serves)
+	}
+	s.Put(storeKey(1), &Profile{ReadAt: now.Add(2 * time.Second), Serves: []Serve{serve}}, now)
+	if p := s.Get(storeKey(1)); len(p.Serves) != 1 {
+		t.Errorf("serves %+v, want it once", p.Serves)
+	}
+}
+
+func TestStoreForgetsOnDelete(t *testing.T) {
+	s := newTestStore(t, 10)
+	now := time.Now()
+	for n := range 30 {
+		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
+	}
+	s.older.Wait()
+	for n := range 30 {
+		s.Delete(storeKey(n))
+	}
+	s.older.Wait()
+	for n := range 30 {
+		if s.Get(storeKey(n)) != nil {
+			t.Errorf("visitor %d is still there", n)
+		}
+	}
+}
+
+func TestRecentlySeenFadeWithTime(t *testing.T) {
+	s := newTestStore(t, 1000)
+	start := time.Now()
+	s.Put(storeKey(1), &Profile{ReadAt: start}, start)
+	for _, later := range []time.Duration{20 * time.Minute, 40 * time.Minute} {
+		s.Put(storeKey(2), &Profile{ReadAt: start.Add(later)}, start.Add(later))
+	}
+	if n := s.Len(); n != 1 {
+		t.Errorf("%d recently seen after 40 minutes, want only the one who came back", n)
+	}
+}
+
+func BenchmarkAt(b *testing.B) {
+	p := &Profile{}
+	now := time.Now()
+	for h := range 40 {
+		p.Hours = append(p.Hours, Hour{Start: now.Add(-time.Duration(h*18) * time.Hour).Unix(), Pageviews: 3, Sessions: []uint64{uint64(h)}, Products: []uint64{1, 2, uint64(h)}})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.At(now)
+	}
+}

@@ -1,0 +1,150 @@
+package ingest
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a sender with a raw socket may try. Each answer ends its connection, so nothing that stands behind
+// the request is ever read as another one.
+func TestHostileRequestsAreAnsweredOnceAndCutOff(t *testing.T) {
+	s := openShop(t, quick)
+	const good = `{"s":"demo","e":[]}`
+	f := func(name, text, status string) {
+		t.Helper()
+		got := s.raw(text)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
+			t.Errorf("%s: got %q, want %s", name, got, status)
+		}
+		if n := strings.Count(got, "HTTP/1.1 "); n != 1 {
+			t.Errorf("%s: answered %d times: %q", name, n, got)
+		}
+		if !strings.Contains(strings.ToLower(got), "connection: close") {
+			t.Errorf("%s: the connection stays open: %q", name, got)
+		}
+	}
+	const smuggled = "GET /b.js HTTP/1.1\r\nHost: x\r\n\r\n"
+	f("length and chunked", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+
+		"13\r\n"+good+"\r\n0\r\n\r\n"+smuggled, "204")
+	f("chunked", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n13\r\n"+good+"\r\n0\r\n\r\n"+smuggled, "204")
+	f("two hosts", "GET /b.js HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"+smuggled, "400")
+	f("no host", "GET /b.js HTTP/1.1\r\n\r\n"+smuggled, "400")
+	f("two lengths", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"+smuggled, "400")
+	f("signed length", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}"+smuggled, "400")
+	f("unknown coding", "POST /e HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n{}"+smuggled, "400")
+	f("space before colon", "GET /b.js HTTP/1.1\r\nHost : x\r\n\r\n"+smuggled, "400")
+	f("nul", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: a\x00b\r\n\r\n"+smuggled, "400")
+	f("bare cr", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: a\rb\r\n\r\n"+smuggled, "400")
+	f("expect", "POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "417")
+	f("header too large", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("a", maxHeaderBytes)+"\r\n\r\n", "431")
+	f("address too large", "GET /"+strings.Repeat("a", maxHeaderBytes)+" HTTP/1.1\r\nHost: x\r\n\r\n", "431")
+	f("body far too large", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n", "413")
+	f("no end of the header", "GET /b.js HTTP/1.1\r\nHost: x\r\nCook", "408")
+	f("no end of the body", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "408")
+	f("trace", "TRACE /b.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405")
+	f("http/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400")
+	if all := s.stored(); len(all) != 0 {
+		t.Errorf("stored %+v", all)
+	}
+}
+
+func TestBodyALittleTooLargeLeavesTheConnectionInPeace(t *testing.T) {
+	s := openShop(t)
+	for range 2 {
+		got := s.post(strings.Repeat(" ", 65<<10+1))
+		if got.StatusCode != 413 || got.reason() != "too-large" || got.Close {
+			t.Fatalf("got %d %q, close %v", got.StatusCode, got.reason(), got.Close)
+		}
+	}
+}
+
+func TestPathsAreResolvedBeforeTheyAreRouted(t *testing.T) {
+	s := openShop(t)
+	f := func(path string, status int) {
+		t.Helper()
+		if got := s.status(path); got != status {
+			t.Errorf("%s: got %d, want %d", path, got, status)
+		}
+	}
+	f("/b.js", 200)
+	f("/a/../b.js", 200)
+	f("/a/%2e%2e/b.js", 200)
+	f("/b.js/", 404)
+	f("/", 404)
+	f("/../../etc/passwd", 404)
+	f("/b.000000000000.js", 404)
+	f("/dev/tomorrow", 404)
+}
+
+func TestPrefixIsStrippedAndNeeded(t *testing.T) {
+	s := openShop(t, func(c *Config) { c.PathPrefix = "/px" })
+	f := func(path string, status int) {
+		t.Helper()
+		if got := s.status(path); got != status {
+			t.Errorf("%s: got %d, want %d", path, got, status)
+		}
+	}
+	f("/px/b.js", 200)
+	f("/px/p.gif?s=demo&n=page_view", 200)
+	f("/b.js", 404)
+	f("/pxb.js", 404)
+	f("/px", 404)
+	f("/.well-known/gpc.json", 200) // belongs to the root of the host
+	f("/px/.well-known/gpc.json", 200)
+}
+
+func TestHeadIsGetWithoutBody(t *testing.T) {
+	s := openShop(t)
+	for path := range s.server.routes {
+		if s.server.routes[path].get == nil {
+			continue
+		}
+		get, head := s.get(path+"?s=demo&n=page_view"), s.do("HEAD", path, "")
+		if head.StatusCode != 200 || head.body != "" || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") || head.ContentLength != int64(len(get.body)) {
+			t.Errorf("%s: HEAD got %d, %q, %d bytes; GET has %d", path, head.StatusCode, head.Header.Get("Content-Type"), head.ContentLength, len(get.body))
+		}
+	}
+	if all := s.stored(); len(all) != 1 {
+		t.Errorf("stored %d events, want that of GET /p.gif alone", len(all))
+	}
+}
+
+func TestEveryReplyIsSafeToEmbed(t *testing.T) {
+	s := openShop(t)
+	for _, got := range []reply{s.get("/b.js"), s.get("/p.gif?s=demo&n=page_view"), s.post(batch("demo")), s.post(""), s.get("/x"), s.get("/e")} {
+		h := got.Header
+		if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cross-Origin-Resource-Policy") != "cross-origin" || h.Get("Cache-Control") == "" || h.Get("Vary") == "" || h.Get("Server") != "" {
+			t.Errorf("%s: %v", got.Request.URL, h)
+		}
+	}
+}
+
+func TestListedPagesMayReadTheReply(t *testing.T) {
+	s := openShop(t)
+	f := func(got reply, origin string) {
+		t.Helper()
+		h := got.Header
+		if h.Get("Access-Control-Allow-Origin") != origin || h.Get("Vary") != "Origin" {
+			t.Errorf("got %d for %q, vary %q", got.StatusCode, h.Get("Access-Control-Allow-Origin"), h.Get("Vary"))
+		}
+		if credentials := h.Get("Access-Control-Allow-Credentials") == "true"; credentials != (origin != "") {
+			t.Errorf("credentials with origin %q: %v", origin, credentials)
+		}
+		if origin != "" && !strings.Contains(h.Get("Access-Control-Expose-Headers"), "Beckon-Reason") {
+			t.Errorf("exposed %q", h.Get("Access-Control-Expose-Headers"))
+		}
+	}
+	from := func(o string) with { return header("Origin", o) }
+	preflight := func(o string) reply {
+		return s.do("OPTIONS", "/e", "", from(o), header("Access-Control-Request-Method", "POST"))
+	}
+	f(s.post(batch("demo", pageView), from(shopOrigin)), shopOrigin)
+	f(s.post(batch("demo", pageView)), "")
+	f(s.post(batch("demo", pageView), from("https://a.shop.example")), "") // listed by another site
+	f(s.post(batch("demo", pageView), from("null")), "")
+	f(s.get("/p.gif?s=demo&n=page_view&i=1", from(shopOrigin)), shopOrigin) // a refusal can be read too
+	f(preflight(shopOrigin), shopOrigin)
+	f(preflight("https://a.shop.example"), "https://a.shop.example")
+	f(preflight("https://evil.example"), "")
+	f(preflight("null"), "")
+}
