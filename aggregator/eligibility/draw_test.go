@@ -36,19 +36,18 @@ func share(of []bool) float64 {
 }
 
 func TestHoldoutShareIsTheConfiguredOne(t *testing.T) {
-	const n = 100_000
-	f := func(configured string, p float64) {
+	f := func(configured string, n int, p float64) {
 		t.Helper()
 		got := share(heldOut(t, welcome+`, holdout: `+configured+`}`, n))
-		if limit := 4 * math.Sqrt(p*(1-p)/n); math.Abs(got-p) > limit { // one in 16,000 honest draws is further off
+		if limit := 4 * math.Sqrt(p*(1-p)/float64(n)); math.Abs(got-p) > limit { // one in 16,000 honest draws is further off
 			t.Fatalf("holdout %s: %.4f of %d visitors", configured, got, n)
 		}
 	}
-	f("0%", 0)
-	f("1%", 0.01)
-	f("10%", 0.1)
-	f("50%", 0.5)
-	f("100%", 1)
+	f("0%", 1_000, 0)
+	f("1%", 20_000, 0.01)
+	f("10%", 100_000, 0.1)
+	f("50%", 20_000, 0.5)
+	f("100%", 1_000, 1)
 }
 
 func TestHoldoutOfTheSiteIsUsedUnlessTheOfferHasItsOwn(t *testing.T) {

@@ -110,7 +110,7 @@ func (p *Program) Evaluate(in Input, now time.Time) Verdict {
 	if s == nil {
 		return Verdict{Reason: EvaluationFailed, Err: errUnknownSite}
 	}
-	e := evaluation{in: &in, now: now, site: s, reached: -1}
+	e := evaluation{in: in, now: now, site: s, reached: -1}
 	e.verdict.Reason = Default
 	if s.Disabled {
 		e.verdict.Reason = Disabled
@@ -139,7 +139,7 @@ func (p *Program) Evaluate(in Input, now time.Time) Verdict {
 
 // evaluation is the state of one Evaluate call.
 type evaluation struct {
-	in      *Input
+	in      Input
 	now     time.Time
 	site    *compiledSite
 	verdict Verdict

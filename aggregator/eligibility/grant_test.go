@@ -81,6 +81,15 @@ func TestGrantOfAnOfferThatIsGoneIsForgotten(t *testing.T) {
 	}
 }
 
+func TestGrantOfAnOfferThatIsForEveryoneNowIsForgotten(t *testing.T) {
+	file := parse(t, `{id: welcome, audience: everyone, discount: {percent: 10}}`)
+	in := shopper(file)
+	in.Serves = []feature.Serve{serve("welcome", time.Minute, time.Hour, feature.HeldOut)}
+	if got := compile(t, file).Evaluate(in, noon); !got.Eligible || got.Personalised || !got.DecisionID.IsZero() {
+		t.Fatalf("got %+v", got)
+	}
+}
+
 func TestLatestOfTwoActiveGrantsCounts(t *testing.T) {
 	file := parse(t, plain, `{id: other, when: "true", discount: {percent: 1}}`)
 	in := shopper(file)

@@ -79,7 +79,7 @@ func (s *Server) judge(r *request, i int) Reason {
 	e.Source = r.source
 	r.visitor.describe(e)
 	r.tenant.stamp(e, r.received)
-	r.add(i, r.tenant.fingerprint(e.ID))
+	r.add(i, r.fingerprint(e.ID))
 	return Taken
 }
 

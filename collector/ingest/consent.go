@@ -26,7 +26,7 @@ func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
 	e.ID, e.OccurredAt = s.ids.Next(r.received), r.received
 	e.Rate = event.RateScale
 	r.tenant.stamp(e, r.received)
-	r.add(ofConsent, r.tenant.fingerprint(r.choiceIdentity(who)))
+	r.add(ofConsent, r.fingerprint(r.choiceIdentity(who)))
 }
 
 // choiceIdentity is what makes a choice one and the same when a tag, whose reply was lost, tells it again

@@ -10,23 +10,31 @@ import (
 	"beckon/internal/site"
 )
 
+// cookieNames is how a site's cookies are called.
+type cookieNames struct {
+	plain, hostOnly string // the visitor cookie
+	grant           string // the active grant, which the aggregator sets
+}
+
+func namesOf(st *site.Site) cookieNames {
+	return cookieNames{privacy.CookieName(st.ID, false), privacy.CookieName(st.ID, true), privacy.GrantCookieName(st.ID)}
+}
+
 // cookies is how one site's cookies are spelled on one connection, and which of them came along.
 type cookies struct {
-	name   string // of the visitor cookie
-	grant  string // of the cookie with the active grant, which the aggregator sets
-	domain string // "" = the host that sets it
-	secure bool
+	name, grant string
+	domain      string // "" = the host that sets it
+	secure      bool
 
 	sent, grantSent, optedOut bool
 }
 
-func cookiesOf(st *site.Site, https bool) cookies {
-	return cookies{
-		name:   privacy.CookieName(st.ID, https && st.CookieDomain == ""),
-		grant:  privacy.GrantCookieName(st.ID),
-		domain: st.CookieDomain,
-		secure: https,
+func cookiesOf(t *tenant, https bool) cookies {
+	c := cookies{name: t.names.plain, grant: t.names.grant, domain: t.site.CookieDomain, secure: https}
+	if https && c.domain == "" {
+		c.name = t.names.hostOnly
 	}
+	return c
 }
 
 // read looks through the request's cookies. Of several with the visitor cookie's name (an older Path or

@@ -34,7 +34,7 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 // forget expires what the browser has of one site and records the withdrawal.
 func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https bool) Reason {
 	now := s.config.Now()
-	c := cookiesOf(t.site, https)
+	c := cookiesOf(t, https)
 	visit, known := c.read(&ctx.Request.Header, t.keys, now)
 	c.expire(&ctx.Response.Header)
 	if !known {
@@ -76,7 +76,7 @@ func (s *Server) serveTomorrow(ctx *fasthttp.RequestCtx) Reason {
 		return UnknownSite
 	}
 	_, throughProxy := s.client(ctx)
-	c := cookiesOf(t.site, overHTTPS(ctx, throughProxy))
+	c := cookiesOf(t, overHTTPS(ctx, throughProxy))
 	now := s.config.Now()
 	visit, known := c.read(&ctx.Request.Header, t.keys, now)
 	if !known {

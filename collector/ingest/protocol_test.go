@@ -42,7 +42,7 @@ func TestHostileRequestsAreAnsweredOnceAndCutOff(t *testing.T) {
 	f("no end of the header", "GET /b.js HTTP/1.1\r\nHost: x\r\nCook", "408")
 	f("no end of the body", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "408")
 	f("trace", "TRACE /b.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405")
-	f("http/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400")
+	f("http/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "404")
 	if all := s.stored(); len(all) != 0 {
 		t.Errorf("stored %+v", all)
 	}

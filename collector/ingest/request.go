@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"encoding/binary"
+
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fastjson"
 
@@ -43,6 +45,7 @@ type request struct {
 	parser fastjson.Parser
 	keys   [][]byte
 	number []byte
+	block  [16]byte
 	record []byte
 	reply  []byte
 }
@@ -101,6 +104,15 @@ func (r *request) add(position int, fingerprint uint64) {
 		Site: r.tenant.site.ID, Fingerprint: fingerprint, Payload: r.record[start:],
 	})
 	r.position = append(r.position, position)
+}
+
+// fingerprint is how the spool knows an id again: a keyed permutation of it, cut to 63 bits, so that nobody
+// can choose two ids that collide, and the spool's files tell nothing of ids. It is never zero, which would
+// mean "never a duplicate".
+func (r *request) fingerprint(id [16]byte) uint64 {
+	r.block = id
+	r.tenant.fingerprints.Encrypt(r.block[:], r.block[:])
+	return binary.LittleEndian.Uint64(r.block[:]) | 1<<63
 }
 
 // drop notes that the event at position is not stored.

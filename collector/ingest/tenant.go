@@ -3,7 +3,6 @@ package ingest
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,16 +24,8 @@ type tenant struct {
 	keys                      *keyring.Site
 	id, environment, currency privacy.Bucket
 	fingerprints              cipher.Block
+	names                     cookieNames
 	outcomes                  [reasonCount]prometheus.Counter
-}
-
-// fingerprint is how the spool knows an id again: a keyed permutation of it, cut to 64 bits, so that
-// nobody can choose two ids that collide, and the spool's files tell nothing of ids. Zero would mean
-// "never a duplicate".
-func (t *tenant) fingerprint(id [16]byte) uint64 {
-	var sealed [16]byte
-	t.fingerprints.Encrypt(sealed[:], id[:])
-	return binary.LittleEndian.Uint64(sealed[:]) | 1<<63
 }
 
 // tenants finds the tenant of a request in the sites file that is in force. Safe for concurrent use.
@@ -103,7 +94,7 @@ func (ts *tenants) admit(st *site.Site) (*tenant, error) {
 		return nil, fmt.Errorf("fingerprints of site %s: %w", st.ID, err)
 	}
 	t := &tenant{
-		site: st, keys: keys, fingerprints: block,
+		site: st, keys: keys, fingerprints: block, names: namesOf(st),
 		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
 	}
 	for r := range t.outcomes {

@@ -44,7 +44,7 @@ func (s *Server) meet(r *request) {
 		Purpose:   h.Peek("Sec-Purpose"),
 	})
 	now := time.UnixMilli(r.received)
-	v.cookies = cookiesOf(r.tenant.site, overHTTPS(r.ctx, throughProxy))
+	v.cookies = cookiesOf(r.tenant, overHTTPS(r.ctx, throughProxy))
 	v.visit, v.known = v.cookies.read(h, r.tenant.keys, now)
 
 	signals := privacy.Signals{

@@ -109,7 +109,7 @@ func TestLaneIsTheLeastOfWhatSiteAndVisitorAllow(t *testing.T) {
 	f("demo", "", "decide; default")
 	f("asks", "", "count; default")
 	f("asks", yes, "decide; choice")
-	f("asks", measure, "measure; choice")
+	f("asks", measure, "count; choice") // measure is not served yet
 	f("demo", no, "count; denied")
 	f("demo", "", "count; gpc", header("Sec-GPC", "1"))
 	f("demo", yes, "count; gpc", header("Sec-GPC", "1"))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -39,16 +38,12 @@ type devStack struct {
 // newDevStack chooses the ports and starts nothing.
 func newDevStack(t *testing.T) *devStack {
 	t.Helper()
-	s := &devStack{state: t.TempDir(), addr: make(map[string]string)}
-	for _, flag := range []string{
+	flags := []string{
 		"--collector", "--aggregator", "--shop", "--collector-admin", "--aggregator-admin", "--clickhouse-http", "--clickhouse-native",
-	} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("find a free port: %v", err)
-		}
-		defer l.Close() // all of them are held until each is another one
-		s.addr[flag] = l.Addr().String()
+	}
+	s := &devStack{state: t.TempDir(), addr: make(map[string]string)}
+	for i, addr := range freeAddresses(t, len(flags)) {
+		s.addr[flags[i]] = addr
 	}
 	return s
 }
@@ -61,13 +56,13 @@ func startDevStack(t *testing.T) *devStack {
 	return s
 }
 
-// args are the flags that choose the ports and the folder, with more flags after them.
-func (s *devStack) args(more ...string) []string {
+// args are the flags that choose the ports and the folder.
+func (s *devStack) args() []string {
 	args := []string{"--state", s.state}
 	for flag, addr := range s.addr {
 		args = append(args, flag, addr)
 	}
-	return append(args, more...)
+	return args
 }
 
 // start returns when the line "ready" was printed, and how long that took.

@@ -277,19 +277,17 @@ func TestInitLetsTheGroupReadUnderAnyUmask(t *testing.T) {
 	}
 }
 
-func TestInitLeavesNoPartOfAFileBehind(t *testing.T) {
+func TestInitFollowsNoLinkAndNeedsAFolder(t *testing.T) {
 	dir := newRing(t, "demo")
-	name := filepath.Join(dir, "new.json")
-	// A value that JSON has no form for fails before the file is made, a folder in its place at once.
-	if err := create(name, func() {}); err == nil {
-		t.Fatal("a function was encoded")
+	must(t, os.Symlink(filepath.Join(dir, "missing", "x"), filepath.Join(dir, "new.json")))
+	created, err := Init(dir, []string{"late", "new"})
+	must(t, err) // a link counts as existing, whatever it points to
+	if want := []string{filepath.Join(dir, "late.json")}; !slices.Equal(created, want) {
+		t.Fatalf("created %v, want %v", created, want)
 	}
-	must(t, os.Mkdir(name, 0o750))
-	if created, err := Init(dir, []string{"new"}); err != nil || len(created) != 0 {
-		t.Fatalf("Init = %v, %v over something that exists", created, err)
-	}
-	if _, err := Open(dir); err == nil {
-		t.Fatal("Open took a folder for a key file")
+	file := filepath.Join(dir, "demo.json")
+	if _, err := Init(file, []string{"demo"}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Fatalf("Init in a file: %v, want its name", err)
 	}
 }
 

@@ -35,9 +35,9 @@ type Source interface {
 
 const (
 	minSealing = 250 * time.Millisecond
-	maxSealing = 5 * time.Second
-	sealFactor = 8 // a batch gathers for eight times as long as its insert takes
-	recent     = 9 // inserts whose median counts
+	maxSealing = time.Second // a slow insert must not keep an event from the next decision for 2 s
+	sealFactor = 8           // a batch gathers for eight times as long as its insert takes
+	recent     = 9           // inserts whose median counts
 
 	insertTimeout = 60 * time.Second
 	minBackoff    = 200 * time.Millisecond

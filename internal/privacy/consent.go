@@ -71,7 +71,7 @@ func Choose(p Policy, s Signals) (Lane, Cause) {
 }
 
 // served lowers measure to count: the keys of the day that measure needs do not exist yet, and count
-// is the next lane that is always allowed. The line goes when the keys come.
+// is the next lane that is always allowed. When the keys come, this function goes.
 func served(l Lane) Lane {
 	if l == LaneMeasure {
 		return LaneCount

@@ -116,7 +116,7 @@ func TestScrubURLIsBoundedAndNeverCutsASegment(t *testing.T) {
 	// The raw cut would fall into the address, whatever the length before it.
 	for pad := maxURLPath - 40; pad < maxURLPath+4; pad++ {
 		in := "/a;" + strings.Repeat("x", pad-4) + "/john.doe.the.third@example.com"
-		if got := ScrubURL([]byte(in)).Path.String(); got != "/a" && got != "/a/[email]" {
+		if got := ScrubURL([]byte(in)).Path.String(); got != "/" && got != "/a" && got != "/a/[email]" {
 			t.Fatalf("an address from byte %d on left %q", pad, got)
 		}
 	}

@@ -371,6 +371,34 @@ func TestInstantsAreInTheTimeZoneOfTheSite(t *testing.T) {
 	f("ends", "2026-12-01T18:00:00Z", "2026-12-01T18:00:00Z")
 }
 
+// The place of one character of a rule, however the rule is written.
+func TestWhenFaultPointsIntoTheFile(t *testing.T) {
+	f := func(written string, line, column int, want string) {
+		t.Helper()
+		file, err := Parse("s", []byte(strings.Replace(minimal, `"true"`, written, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := file.Sites[0].Offers[0].WhenFault(line, column, "wrong").Error()
+		if want += ": sites[0].offers[0].when: wrong"; got != want {
+			t.Fatalf("%q: got %s, want %s", written, got, want)
+		}
+	}
+	f("a == b", 1, 5, "s:7:20")
+	f("a == b # a comment", 1, 5, "s:7:20")
+	f("ä == b", 1, 5, "s:7:20") // columns count characters
+	f("a == b", 1, 6, "s:7:20") // beyond the end, where a parser misses something
+	f("a == b", 2, 0, "s:7:20")
+	f(`"a == b"`, 1, 5, "s:7:21")
+	f(`"a == \"b"`, 1, 6, "s:7:23")
+	f(`"a == \\b"`, 1, 6, "s:7:23")
+	f(`'a == ''b'`, 1, 6, "s:7:23")
+	f(`'a == ''''b'`, 1, 7, "s:7:25")
+	f("a ==\n          b", 1, 5, "s:8:11")
+	f("|\n          a ==\n          b", 2, 0, "s:9:11")
+	f(">-  # why\n\n          a ==\n          b", 1, 5, "s:10:11")
+}
+
 func TestNearestFindsTyposOnly(t *testing.T) {
 	f := func(word, want string) {
 		t.Helper()

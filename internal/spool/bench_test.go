@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 )
@@ -32,15 +33,14 @@ func BenchmarkAppend(b *testing.B) {
 // The window of a busy collector: four million ids, most lookups find nothing.
 func BenchmarkWindow(b *testing.B) {
 	w := newWindow(1<<62, 4_000_000)
-	id := uint64(0)
-	for ; id < 5_000_000; id++ {
-		w.add(id*0x9e3779b97f4a7c15+1, 0)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 5_000_000 {
+		w.add(rng.Uint64(), 0)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		id++
-		if k := id*0x9e3779b97f4a7c15 + 1; !w.has(k) {
-			w.add(k, 0)
+		if id := rng.Uint64(); !w.has(id) {
+			w.add(id, 0)
 		}
 	}
 }

@@ -285,6 +285,9 @@ func (s *Spool) pause(interval time.Duration) time.Duration {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.failErr != nil {
+		return time.Hour // what is due will never be done
+	}
 	if len(s.loose) > 0 {
 		pause = min(pause, max(time.Until(s.looseSince.Add(loosePatience)), osSyncInterval))
 	}

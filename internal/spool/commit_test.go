@@ -236,6 +236,9 @@ func TestAnIOErrorEndsAcceptanceAndIsNotRetried(t *testing.T) {
 	for _, op := range []string{"write", "sync", "syncdir", "create"} {
 		m := newMemFS()
 		s := mustOpen(t, "/s", Options{FS: m})
+		if op == "write" || op == "sync" {
+			mustAppend(t, s, numbered(0))
+		}
 		calls := 0
 		m.breaks(func(at, name string) error {
 			if at == op {
@@ -252,6 +255,7 @@ func TestAnIOErrorEndsAcceptanceAndIsNotRetried(t *testing.T) {
 		wantError(t, s.Append([]Entry{numbered(2)}, nil), ErrFailed)
 		wantError(t, s.Append(nil, []Count{{"demo", "x", 1}}), ErrFailed)
 		wantError(t, s.Seal(), ErrFailed)
+		want(t, "the committer sleeps", s.pause(1), time.Hour)
 		wantError(t, s.Close(), ErrFailed)
 		want(t, op+" calls", calls, 1)
 		mustClose(t, mustOpen(t, "/s", Options{FS: m})) // a new process reads what is there
@@ -361,6 +365,20 @@ func TestALedgerIsKeptBySiteAndMinute(t *testing.T) {
 	f(s.Ledger())
 	drain(t, s)
 	want(t, "after loading", len(s.Ledger()), 0)
+}
+
+func TestASegmentIsSealedAtItsTime(t *testing.T) {
+	began, filled := time.Unix(100, 0), time.Unix(130, 0)
+	f := func(w writer, interval time.Duration, at time.Time, due bool) {
+		t.Helper()
+		gotAt, gotDue := w.sealTime(interval)
+		want(t, "seal time", []any{gotAt, gotDue}, []any{at, due})
+	}
+	f(writer{}, time.Second, time.Time{}, false)
+	f(writer{began: began}, time.Second, began.Add(time.Minute), true) // counters alone
+	f(writer{began: began}, 0, began.Add(time.Minute), true)           // also while sealing is by size
+	f(writer{began: began, filled: filled, records: 1}, time.Second, filled.Add(time.Second), true)
+	f(writer{began: began, filled: filled, records: 1}, 0, filled, false)
 }
 
 func TestAppendersWaitWhileTheDiskIsBehind(t *testing.T) {

@@ -103,7 +103,8 @@ func (s *Spool) identify(found []foundFile) error {
 			return s.writeIdentity()
 		}
 	}
-	return fmt.Errorf("neither the file %q nor any other tells the spool's id, without which no record can be checked; move the directory away to start afresh, and keep it for inspection", identityName)
+	return fmt.Errorf("neither the file %q nor any other tells the spool's id, without which no record can be checked; "+
+		"move the directory away to start afresh, and keep it for inspection", identityName)
 }
 
 func (s *Spool) writeIdentity() error {

@@ -3,14 +3,15 @@
 import { whenAnnounced } from './announced.js';
 import { recall, remember } from './remember.js';
 
-const askAgainAfter = 2000; // ms: an acknowledged event is in the decision by then
+// ms after an acknowledged event: it is in the decision within 2 s, later on a machine that is busy.
+const askAgainAfter = [1000, 2000, 5000, 10000];
 
 const $ = (id) => document.getElementById(id);
 
 export function watchOffer() {
   let shown; // the decision in the banner
   let ticking;
-  let asking;
+  let asking = [];
 
   const ask = () => window.beckon('decision', consider);
 
@@ -23,6 +24,7 @@ export function watchOffer() {
 
   const show = (decision) => {
     shown = decision;
+    asking.forEach(clearTimeout);
     const { title, min_cart_value, currency } = decision.offer;
     $('offer-title').textContent = title;
     tell('offer-conditions', Number(min_cart_value) > 0 && `From ${min_cart_value} ${currency ?? 'EUR'} in the cart.`);
@@ -85,8 +87,8 @@ export function watchOffer() {
   // What the visitor does on this page may change the decision.
   whenAnnounced('beckon:ack', ({ accepted }) => {
     if (!accepted || shown) return;
-    clearTimeout(asking);
-    asking = setTimeout(ask, askAgainAfter);
+    asking.forEach(clearTimeout);
+    asking = askAgainAfter.map((wait) => setTimeout(ask, wait));
   });
   document.addEventListener('tarn:consent', ({ detail }) => {
     if (detail === 'decide') ask();

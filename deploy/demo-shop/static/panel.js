@@ -2,7 +2,7 @@
 // shop's /dev/seen. It changes nothing that Beckon knows, except by the button at its end.
 import { whenAnnounced } from './announced.js';
 import { recall, remember } from './remember.js';
-import { causes, featureName, featureValue, lanes, reasons } from './words.js';
+import { byFeature, causes, featureName, featureValue, lanes, reasons } from './words.js';
 
 const lookEvery = 3000; // ms
 const patience = 5000; // ms without any answer before the panel says so
@@ -106,8 +106,9 @@ function showDecision({ eligible, offer, arm, reason, expires_at, personalised }
 }
 
 function showSeen(seen) {
-  put('seen-visitor', known(seen.visitor));
-  put('seen-session', known(seen.session));
+  const none = seen.lane === 'decide' ? 'none yet' : 'none';
+  put('seen-visitor', seen.visitor || none);
+  put('seen-session', seen.session || none);
   if (seen.network) put('seen-network', String(seen.network));
   if (seen.lane) showLane(seen.lane, seen.cause);
   if (Array.isArray(seen.gates) && seen.gates.length) $('seen-gates').replaceChildren(...seen.gates.map(gateRow));
@@ -141,7 +142,7 @@ let shownFeatures = {};
 function showFeatures(features) {
   const loud = [];
   const quiet = [];
-  for (const [key, value] of Object.entries(features)) {
+  for (const [key, value] of Object.entries(features).sort(byFeature)) {
     const { text, quiet: little } = featureValue(value);
     const row = document.createElement('div');
     const name = document.createElement('dt');
@@ -162,14 +163,16 @@ function showFeatures(features) {
 /** Keeps the age of the newest answer up to date. Returns the function that takes a newer one. */
 function watchFreshness() {
   let newest = NaN;
-  setInterval(() => {
+  const tell = () => {
     const age = (Date.now() - newest) / 1000;
     $('seen-verdict').dataset.fresh = age < 10 ? 'yes' : 'no';
     if (age >= 0) put('seen-fresh', age < 90 ? `fresh as of ${age.toFixed(1)} s ago` : `fresh as of ${Math.round(age / 60)} min ago`);
-  }, 500);
+  };
+  setInterval(tell, 500);
   return (at) => {
     const time = Date.parse(at ?? '');
     if (!(time < newest)) newest = time || newest;
+    tell();
   };
 }
 

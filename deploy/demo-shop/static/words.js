@@ -49,6 +49,12 @@ const names = {
   utm_source: 'campaign source', utm_medium: 'campaign medium', utm_campaign: 'campaign', os: 'system',
 };
 
+const order = Object.keys(names);
+const place = (key) => (order.includes(key) ? order.indexOf(key) : order.length);
+
+/** Compares two entries by the place of their feature in the list above; what is not listed comes last. */
+export const byFeature = ([a], [b]) => place(a) - place(b);
+
 export const featureName = (key) => names[key] ?? key.replaceAll('_', ' ');
 
 const never = 1e9; // minutes or days, by contract

@@ -1,0 +1,124 @@
+package ingest
+
+import (
+	"encoding/json"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"beckon/internal/event"
+	"beckon/internal/keyring"
+	"beckon/internal/privacy"
+	"beckon/internal/spool"
+)
+
+// kept is a spool in memory that keeps what it got until the next reset.
+type kept struct{ payloads [][]byte }
+
+func (k *kept) Append(entries []spool.Entry, _ []spool.Count) error {
+	for _, e := range entries {
+		k.payloads = append(k.payloads, append([]byte(nil), e.Payload...))
+	}
+	return nil
+}
+
+// unplugged is a server without a network, for what is called very often.
+func unplugged(t testing.TB, appender Appender) *Server {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "keyring")
+	if _, err := keyring.Init(dir, []string{"demo", "asks", "wide"}); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites := &fixedSites{}
+	sites.file.Store(parseSites(t, sitesText))
+	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// call sends one request to the handler, without a connection.
+func call(s *Server, ctx *fasthttp.RequestCtx, method, uri, body string) {
+	var req fasthttp.Request
+	req.Header.SetMethod(method)
+	req.SetRequestURI(uri)
+	req.Header.SetContentType("text/plain")
+	req.Header.SetUserAgent(firefox)
+	req.SetBodyString(body)
+	ctx.Init(&req, &net.TCPAddr{IP: net.IPv4(203, 0, 113, 77)}, nil)
+	s.Handler(ctx)
+}
+
+// fuzzed checks what holds for every input: no panic, a reply that agrees with what was stored, records
+// that can be read back, and no address in them.
+func fuzzed(t *testing.T, s *Server, k *kept, method, uri, body string) *fasthttp.RequestCtx {
+	k.payloads = k.payloads[:0]
+	ctx := new(fasthttp.RequestCtx)
+	call(s, ctx, method, uri, body)
+	status := ctx.Response.StatusCode()
+	if status == fasthttp.StatusInternalServerError {
+		t.Fatalf("panic on %q %q", uri, body)
+	}
+	if status/100 != 2 && (len(k.payloads) > 0 || len(ctx.Response.Header.Peek(reasonHeader)) == 0) {
+		t.Fatalf("status %d with %d records and reason %q", status, len(k.payloads), ctx.Response.Header.Peek(reasonHeader))
+	}
+	for _, p := range k.payloads {
+		var e event.Stored
+		if err := e.Decode(p); err != nil {
+			t.Fatalf("record does not decode: %v", err)
+		}
+		if strings.Contains(string(p), "203.0.113.77") && !strings.Contains(uri+body, "203.0.113.77") {
+			t.Fatal("the address is in the record")
+		}
+	}
+	return ctx
+}
+
+func FuzzBody(f *testing.F) {
+	for _, seed := range []string{
+		"", "{}", "[]", "null", `{"v":1,"s":"demo"}`, batch("demo", pageView, pageView), choose("demo", yes), choose("asks", no),
+		`{"v":1,"s":"demo","z":1777888800000,"e":[{"n":"purchase","i":"019df26e-2d00-75af-89e3-8d27c16b05af","t":1777888800000,"u":"https://a/b?utm_source=x","r":"https://c/","p":{"order":"A","value":1.5,"currency":"EUR","items":[{"product":"a","quantity":1,"price":"2"}]}}]}`,
+		`{"s":"demo","s":"demo"}`, `{"s":"demo","e":[{"n":"page_view","t":-1}]}`, `{"s":"demo","e":[{"n":1,"i":2,"t":"x","u":[],"r":{},"p":3}]}`,
+		"{\"s\":\"\\ud800\"}", strings.Repeat("[", 100),
+	} {
+		f.Add(seed)
+	}
+	k := &kept{}
+	s := unplugged(f, k)
+	f.Fuzz(func(t *testing.T, body string) {
+		ctx := fuzzed(t, s, k, "POST", "/e", body)
+		if ctx.Response.StatusCode()/100 == 2 && !json.Valid([]byte(body)) {
+			t.Fatalf("accepted what encoding/json refuses: %q", body)
+		}
+		if ctx.Response.StatusCode() == 200 && !json.Valid(ctx.Response.Body()) {
+			t.Fatalf("reply is no JSON: %q", ctx.Response.Body())
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{
+		"", "s=demo&n=page_view", "s=demo&n=search&t=1777888800000&u=https%3A%2F%2Fa%2Fb&r=x&c=decide&i=019df26e-2d00-75af-89e3-8d27c16b05af",
+		"s=demo&s=demo", "s=demo&n=%ff", "s=asks&n=page_view&c=decide", "s=demo&n=page_view&t=99999999999999999999", "&&==&s",
+	} {
+		f.Add(seed)
+	}
+	k := &kept{}
+	s := unplugged(f, k)
+	f.Fuzz(func(t *testing.T, query string) {
+		if _, err := url.Parse("/p.gif?" + query); err != nil {
+			return // no request could carry it
+		}
+		fuzzed(t, s, k, "GET", "/p.gif?"+query, "")
+	})
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"beckon/internal/keyring"
+)
+
+const sitesText = `
+sites:
+  - id: demo
+    origins: ["http://127.0.0.1:8082"]
+    currency: EUR
+    consent: {default: decide, allow: decide}
+`
+
+// parse reads a command line as main does.
+func parse(t *testing.T, args ...string) *Config {
+	t.Helper()
+	var c cli
+	k, err := kong.New(&c, kong.DefaultEnvars("BECKON"), kong.Vars{"version": "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return &c.Serve.Config
+}
+
+// ready is a Config that serves: free ports, a site with keys, and a ClickHouse that is not there.
+func ready(t *testing.T) *Config {
+	t.Helper()
+	dir := t.TempDir()
+	c := parse(t, "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--drain-timeout=200ms", "--clickhouse-dsn=clickhouse://127.0.0.1:1/default",
+		"--sites="+filepath.Join(dir, "sites.yaml"), "--keyring-dir="+filepath.Join(dir, "keyring"), "--spool-dir="+filepath.Join(dir, "spool"))
+	if err := os.WriteFile(c.Sites, []byte(sitesText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.Init(c.KeyringDir, []string{"demo"}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	c := parse(t, "--listen=nowhere", "--admin=8090", "--path-prefix=px/", "--trusted-proxy=everybody", "--trusted-proxy=10.0.0.0/8",
+		"--spool-max-bytes=5", "--clickhouse-dsn=clickhouse://u:hunter2@host:port", "--database=a b", "--drain-timeout=0s", "--dev-switches",
+		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb")
+	_, err := c.gather()
+	if err == nil {
+		t.Fatal("it would start")
+	}
+	for _, part := range []string{
+		"--listen", "--admin", "--path-prefix", `--trusted-proxy "everybody"`, "--spool-max-bytes", "--clickhouse-dsn", "--database",
+		"--drain-timeout", "--dev-switches", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
+	} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s is not named in:\n%v", part, err)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "10.0.0.0") {
+		t.Errorf("says too much:\n%v", err)
+	}
+}
+
+func TestServeNeverMakesKeys(t *testing.T) {
+	c := ready(t)
+	if err := os.Remove(filepath.Join(c.KeyringDir, "demo.json")); err != nil {
+		t.Fatal(err)
+	}
+	err := c.serve(context.Background(), slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "beckon-collector keyring init") {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.KeyringDir, "demo.json")); err == nil {
+		t.Fatal("it made keys")
+	}
+}
+
+func TestTakenPortsAreNamed(t *testing.T) {
+	c := ready(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c.Listen, c.Admin = ln.Addr().String(), ln.Addr().String()
+	err = c.serve(context.Background(), slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "--listen") || !strings.Contains(err.Error(), "--admin") || !strings.Contains(err.Error(), "name another") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestDevSwitchesNeedALoopbackAddress(t *testing.T) {
+	for listen, refused := range map[string]bool{"0.0.0.0:0": true, ":0": true, "192.0.2.1:80": true, "127.0.0.1:0": false, "localhost:0": false, "[::1]:0": false} {
+		c := ready(t)
+		c.Listen, c.DevSwitches = listen, true
+		if _, err := c.gather(); (err != nil) != refused {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+}
+
+func TestSettingsAreReadFromTheEnvironmentToo(t *testing.T) {
+	t.Setenv("BECKON_SPOOL_DIR", "/there")
+	t.Setenv("BECKON_TRUSTED_PROXY", "10.0.0.0/8,192.0.2.1")
+	t.Setenv("BECKON_CLICKHOUSE_DSN", "clickhouse://there:9000/default")
+	c := parse(t)
+	if c.SpoolDir != "/there" || len(c.TrustedProxy) != 2 || c.ClickHouseDSN != "clickhouse://there:9000/default" || c.Listen != "127.0.0.1:8080" {
+		t.Errorf("%+v", c)
+	}
+}
+
+// running is what the log says once the service serves.
+type running struct{ Listen, Admin string }
+
+// start serves until the returned stop, which waits and returns serve's error.
+func start(t *testing.T, c *Config) (at running, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	lines, w := io.Pipe()
+	served := make(chan error, 1)
+	go func() {
+		served <- c.serve(ctx, slog.New(slog.NewJSONHandler(w, nil)))
+		w.Close()
+	}()
+	dec := json.NewDecoder(lines)
+	for at.Listen == "" {
+		if err := dec.Decode(&at); err != nil {
+			cancel()
+			t.Fatalf("it never served: %v, %v", err, <-served)
+		}
+	}
+	go io.Copy(io.Discard, dec.Buffered())
+	go io.Copy(io.Discard, lines)
+	stopped := false
+	stop = func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-served
+	}
+	t.Cleanup(func() { stop() })
+	return at, stop
+}
+
+func send(t *testing.T, at running) int {
+	t.Helper()
+	resp, err := http.Post("http://"+at.Listen+"/e", "text/plain", strings.NewReader(`{"v":1,"s":"demo","e":[{"n":"page_view"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func page(t *testing.T, at running, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get("http://" + at.Admin + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestEventsAreTakenWithoutClickHouseAndOutliveARestart(t *testing.T) {
+	c := ready(t)
+	at, stop := start(t, c)
+	if status := send(t, at); status != 204 {
+		t.Fatalf("got %d", status)
+	}
+	if status, body := page(t, at, "/readyz"); status != 200 {
+		t.Fatalf("not ready: %s", body)
+	}
+	if _, body := page(t, at, "/ledger"); !strings.Contains(body, `"reason":"accepted","n":1`) {
+		t.Fatalf("ledger %s", body)
+	}
+	if _, body := page(t, at, "/metrics"); !strings.Contains(body, `beckon_ingest_events_total{outcome="stored",site="demo"} 1`) {
+		t.Fatalf("metrics %s", body)
+	}
+	begun := time.Now()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Fatalf("stopping took %s", took)
+	}
+	at, _ = start(t, c)
+	if _, body := page(t, at, "/ledger"); !strings.Contains(body, `"reason":"accepted","n":1`) {
+		t.Fatalf("after a restart: %s", body)
+	}
+}
+
+func TestSiteThatComesLaterIsServedAndOneWithoutKeysIsRefused(t *testing.T) {
+	c := ready(t)
+	at, _ := start(t, c)
+	post := func(site string) int {
+		resp, err := http.Post("http://"+at.Listen+"/e", "text/plain", strings.NewReader(fmt.Sprintf(`{"v":1,"s":%q,"e":[]}`, site)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	more := sitesText + strings.ReplaceAll(strings.TrimPrefix(sitesText, "\nsites:\n"), "demo", "second")
+	if _, err := keyring.Init(c.KeyringDir, []string{"second"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.Sites, []byte(more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); post("second") != 204; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the new site is not served")
+		}
+	}
+	if err := os.WriteFile(c.Sites, []byte(strings.ReplaceAll(sitesText, "demo", "keyless")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.gather(); err == nil || !strings.Contains(err.Error(), `site "keyless"`) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestKeyringInitMakesWhatIsMissing(t *testing.T) {
+	c := ready(t)
+	init := keyringInitCmd{Sites: c.Sites, KeyringDir: filepath.Join(t.TempDir(), "fresh")}
+	for range 2 {
+		if err := init.Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := keyring.Open(init.KeyringDir); err != nil {
+		t.Fatal(err)
+	}
+	init.Sites = filepath.Join(t.TempDir(), "none.yaml")
+	if err := init.Run(); err == nil || !strings.Contains(err.Error(), "--sites") {
+		t.Fatalf("got %v", err)
+	}
+}
