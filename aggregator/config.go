@@ -3,15 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/alecthomas/kong"
+
+	"beckon/internal/service"
 )
+
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // Config is everything an operator can set, as flags or BECKON_ environment variables.
 type Config struct {
@@ -36,10 +40,11 @@ type Config struct {
 func (c *Config) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for flag, addr := range map[string]string{"--listen": c.Listen, "--admin": c.Admin} {
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			fault("%s %q is no address: write host:port, such as 127.0.0.1:8081", flag, addr)
-		}
+	if !service.IsAddress(c.Listen) {
+		fault("--listen %q is no address: write host:port, such as 127.0.0.1:8081", c.Listen)
+	}
+	if !service.IsAddress(c.Admin) {
+		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8091", c.Admin)
 	}
 	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
 		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
@@ -53,24 +58,24 @@ func (c *Config) validate() error {
 	if c.Visitors < 1 {
 		fault("--visitors %d: at least 1", c.Visitors)
 	}
-	if c.DevSwitches && !isLoopback(c.Admin) {
+	if c.DevSwitches && !service.IsLoopback(c.Admin) {
 		fault("--dev-switches shows a visitor's features to anybody who can reach %s: use a loopback --admin address", c.Admin)
 	}
-	for flag, path := range map[string]string{"--sites": c.Sites, "--keyring-dir": c.KeyringDir} {
-		if _, err := os.Stat(path); err != nil {
-			fault("%s: %w", flag, err)
+	if _, err := clickhouse.ParseDSN(c.ClickHouseDSN); err != nil { // its error may quote a password
+		fault("--clickhouse-dsn cannot be read: write clickhouse://user:password@host:9000/database")
+	}
+	if !identifier.MatchString(c.Database) {
+		fault("--database %q is no name: letters, digits and _, such as beckon", c.Database)
+	}
+	for _, d := range []struct {
+		flag string
+		is   time.Duration
+	}{{"--cold-deadline", c.ColdDeadline}, {"--stale-after", c.StaleAfter}, {"--drain-timeout", c.DrainTimeout}} {
+		if d.is <= 0 {
+			fault("%s %s: must be above zero, such as 10s", d.flag, d.is)
 		}
 	}
 	return errors.Join(faults...)
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }

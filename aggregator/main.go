@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"os/signal"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,9 +26,16 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
 	"beckon/internal/privacy"
+	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 	"beckon/internal/token"
+)
+
+const (
+	watchEvery  = 500 * time.Millisecond // the sites file
+	agentsKept  = 20_000                 // user agents in the cache: a few MiB
+	adminHeader = 5 * time.Second
 )
 
 func main() {
@@ -40,43 +46,84 @@ func main() {
 	k.FatalIfErrorf(k.Run())
 }
 
-// Run is the drawing of the service: its parts, in the order in which data passes them.
+// Run serves until a signal comes or a part fails.
 func (cmd *serveCmd) Run() error {
-	c := cmd.Config
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := c.validate(); err != nil {
+	// A blocking fsync holds its P until the runtime takes it away: with one P everything would wait.
+	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	return cmd.serve(context.Background(), slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+}
+
+// parts is what a start needs of the world outside, each part good or reported.
+type parts struct {
+	rules  programs
+	sites  *site.Registry
+	keys   *keyring.Ring
+	issuer []keyring.IssuerKey
+}
+
+// gather reads everything that can be wrong before anything is started, and lists all of it at once.
+func (c *Config) gather() (*parts, error) {
+	var p parts
+	faults := []error{c.validate()}
+	fault := func(flag string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", flag, err))
+		}
+	}
+	var err error
+	if p.keys, err = keyring.Open(c.KeyringDir); err == nil {
+		p.issuer, err = p.keys.Issuer()
+	}
+	fault("--keyring-dir", err)
+	p.sites, err = site.Open(c.Sites, p.haveKeys, p.rules.check)
+	fault("--sites", err)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	p.rules.use(p.sites.File())
+	p.sites.OnReload = func(f *site.File, err error) {
+		if err == nil {
+			p.rules.use(f)
+		}
+	}
+	return &p, nil
+}
+
+// haveKeys refuses a sites file that names a site without keys, at the start and at each reload.
+func (p *parts) haveKeys(f *site.File) site.Faults {
+	if p.keys == nil {
+		return nil // reported already
+	}
+	var faults site.Faults
+	for _, s := range f.Sites {
+		if _, err := p.keys.Site(s.ID); err != nil {
+			faults = append(faults, site.Fault{File: f.Name, Text: fmt.Sprintf("site %q: %v", s.ID, err)})
+		}
+	}
+	return faults
+}
+
+// serve is the drawing of the service: its parts, in the order in which data passes them. They stop
+// from the end, so that an answer given last is still recorded and loaded.
+func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
+	p, err := c.gather()
+	if err != nil {
 		return err
 	}
 	reg := admin.NewRegistry("aggregator")
-
-	rules := &programs{}
-	sites, err := site.Open(c.Sites, rules.check)
-	if err != nil {
-		return err
-	}
-	rules.use(sites.File())
-	sites.OnReload = func(f *site.File, err error) {
-		if err == nil {
-			rules.use(f)
-		}
-	}
-	keys, issuer, err := openKeys(c.KeyringDir, sites.File())
-	if err != nil {
-		return err
-	}
 	decisions, err := spool.Open(c.SpoolDir, spool.Options{MaxBytes: c.SpoolMaxBytes, Log: log, Registerer: reg})
 	if err != nil {
-		return err
+		return fmt.Errorf("--spool-dir: %w", err)
 	}
-	defer decisions.Close()
+	defer service.CloseSpool(decisions, log)
 	store, err := feature.NewStore(c.Visitors)
 	if err != nil {
-		return err
+		return fmt.Errorf("--visitors: %w", err)
 	}
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	reader := feature.NewReader(c.Database, connect)
 	defer reader.Close()
-	verdicts := &decision.Verdicts{Sites: sites, Program: rules.current, Keys: keys, Store: store, Connect: connect, Database: c.Database, Log: log}
+	verdicts := &decision.Verdicts{Sites: p.sites, Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
 	follower := feature.NewFollower(reader, store, verdicts.Changed, log)
 	cold := feature.NewCold(reader, store, log)
 	recorder := decision.NewRecorder(decisions, time.Now, log, reg)
@@ -84,81 +131,55 @@ func (cmd *serveCmd) Run() error {
 		Source: decisions, Table: decision.Table(), Connect: connect, Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
 	})
 	server := decision.New(decision.Config{
-		Sites: sites, Program: rules.current, Keys: keys, SigningKey: issuer[0], JWKS: token.JWKS(issuer), Issuer: c.Issuer,
-		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(10_000),
+		Sites: p.sites, Program: p.rules.current, Keys: p.keys, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
+		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(agentsKept),
 		PathPrefix: c.PathPrefix, ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
 	})
 	pages := map[string]http.Handler{}
 	if c.DevSwitches {
 		pages["/dev/visitor"] = server.DevVisitor()
 	}
-	checks := []admin.Check{
-		{Name: "spool", Ready: func() error { return spoolReady(decisions) }},
-		{Name: "features", Ready: func() error {
-			if follower.CompleteAt().IsZero() {
-				return errors.New("no look at ClickHouse has succeeded yet")
-			}
-			return nil
-		}},
-	}
-	public, err := net.Listen("tcp", c.Listen)
+	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg, []admin.Check{
+		{Name: "spool", Ready: func() error { return service.SpoolReady(decisions) }},
+		{Name: "features", Ready: func() error { return featuresReady(follower) }},
+	}, pages)}
+	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
-	private, err := net.Listen("tcp", c.Admin)
-	if err != nil {
-		return fmt.Errorf("--admin: %w", err)
-	}
-	adminServer := &http.Server{Handler: admin.New(reg, checks, pages), ReadHeaderTimeout: 5 * time.Second}
 
+	stop := service.Deadline{Within: c.DrainTimeout}
 	var g run.Group
-	g.Add(run.SignalHandler(context.Background(), syscall.SIGINT, syscall.SIGTERM))
-	g.Add(func() error { return server.Serve(public) }, func(error) { server.Shutdown() })
-	g.Add(func() error { return adminServer.Serve(private) }, func(error) { adminServer.Close() })
-	addLoop(&g, follower.Run)
-	addLoop(&g, cold.Run)
-	addLoop(&g, recorder.Run)
-	addLoop(&g, load.Run)
-	addLoop(&g, func(ctx context.Context) error { sites.Watch(ctx, 500*time.Millisecond, log); return nil })
-	addLoop(&g, func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-decisions.Failed():
-			return errors.New("the decision spool failed: see the log above; nothing more can be recorded, so the process ends")
+	g.Add(run.SignalHandler(ctx, syscall.SIGINT, syscall.SIGTERM))
+	g.Add(func() error { return server.Serve(publicPort) }, func(error) {
+		ctx, cancel := stop.Context()
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			log.Warn("requests were cut off", "error", err)
 		}
 	})
-	log.Info("aggregator serves", "listen", public.Addr().String(), "admin", private.Addr().String(), "sites", len(sites.File().Sites), "version", admin.Version)
+	g.Add(service.Loop(recorder.Run))
+	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, decisions, &stop) }))
+	g.Add(service.Loop(cold.Run))
+	g.Add(service.Loop(follower.Run))
+	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
+	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
+	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
+	log.Info("aggregator serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),
+		"sites", len(p.sites.File().Sites), "version", admin.Version)
 
-	var stopped run.SignalError
-	if err := g.Run(); err != nil && !errors.As(err, &stopped) {
-		return err
+	err = g.Run()
+	if errors.Is(err, run.ErrSignal) || ctx.Err() != nil {
+		return nil
 	}
-	return drain(decisions, load, c.DrainTimeout)
+	return err
 }
 
-// drain brings what is recorded to ClickHouse, within a bounded time; the rest waits on disk.
-func drain(s *spool.Spool, load *loader.Loader, within time.Duration) error {
-	if err := s.Seal(); err != nil {
-		return err
+func featuresReady(f *feature.Follower) error {
+	if f.CompleteAt().IsZero() {
+		return errors.New("no look at ClickHouse has succeeded yet")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	go func() { // a second signal ends the wait
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, syscall.SIGINT, syscall.SIGTERM)
-		select {
-		case <-again:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return load.Drain(ctx)
-}
-
-func addLoop(g *run.Group, loop func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	g.Add(func() error { defer cancel(); return loop(ctx) }, func(error) { cancel() })
+	return nil
 }
 
 // programs holds the compiled rules of the sites file in force.
@@ -183,30 +204,3 @@ func (p *programs) use(f *site.File) {
 }
 
 func (p *programs) current() *eligibility.Program { return p.p.Load() }
-
-func openKeys(dir string, f *site.File) (*keyring.Ring, []keyring.IssuerKey, error) {
-	keys, err := keyring.Open(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	var missing []error
-	for _, s := range f.Sites {
-		if _, err := keys.Site(s.ID); err != nil {
-			missing = append(missing, err)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, nil, errors.Join(missing...)
-	}
-	issuer, err := keys.Issuer()
-	return keys, issuer, err
-}
-
-func spoolReady(s *spool.Spool) error {
-	select {
-	case <-s.Failed():
-		return errors.New("failed")
-	default:
-		return nil
-	}
-}

@@ -170,7 +170,7 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 	go func() { served <- r.server.Serve(l) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
-		if err := r.server.Shutdown(); err != nil {
+		if err := r.server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {

@@ -12,6 +12,7 @@ package decision
 
 import (
 	"bytes"
+	"context"
 	_ "embed"
 	"encoding/json"
 	"log/slog"
@@ -90,8 +91,8 @@ func New(c Config) *Server {
 // Serve answers on l until Shutdown.
 func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
 
-// Shutdown stops listening and waits for the requests under way.
-func (s *Server) Shutdown() error { return s.http.Shutdown() }
+// Shutdown stops listening and waits for the requests under way, until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
 
 // quiet drops fasthttp's own log lines, which may quote what a client sent; refusals are counted.
 type quiet struct{}

@@ -262,26 +262,30 @@ func TestRunOutlivesACollectorThatIsKilledAndStartedAgain(t *testing.T) {
 	var acks atomic.Int64
 	half, again := make(chan struct{}), make(chan *httptest.Server)
 	go func() {
+		defer close(again)
 		<-half
 		server.CloseClientConnections()
 		server.Close()
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
 			t.Error(err)
+			return
 		}
 		second := &httptest.Server{Listener: listener, Config: &http.Server{Handler: collector}}
 		second.Start()
 		again <- second
 	}()
 	r, err := Run(t.Context(), Config{
-		Target: server.URL + "/px", Site: "demo", Events: 4000,
+		Target: server.URL + "/px", Site: "demo", Events: 4000, Patience: 20 * time.Second,
 		OnAck: func(Ack) {
 			if acks.Add(1) == 2000 {
 				close(half)
 			}
 		},
 	})
-	(<-again).Close()
+	if second := <-again; second != nil {
+		second.Close()
+	}
 	if err != nil || len(r.Acknowledged) != 4000 || len(collector.seen) != 4000 || r.TakenTwice != 0 {
 		t.Errorf("%d acknowledged, %d arrived, %d taken twice: %v", len(r.Acknowledged), len(collector.seen), r.TakenTwice, err)
 	}

@@ -24,6 +24,7 @@ func (s *stack) shop(seed uint64, events int, onAck func(shoppers.Ack)) (shopper
 
 func TestEveryAcknowledgedEventIsStoredAndCountedOnce(t *testing.T) {
 	s := newStack(t)
+	s.throughRelay()
 	s.collector.start()
 	const events = 10_000
 	half := make(chan struct{})
@@ -194,7 +195,9 @@ func TestSilentStop(t *testing.T) {
 }
 
 func TestFirstServeOutlivesAKilledAggregator(t *testing.T) {
-	s := startStack(t)
+	s := newStack(t)
+	s.throughRelay()
+	s.start()
 	t.Run("for a browser with all its cookies", func(t *testing.T) {
 		v := s.newVisitor("demo")
 		first, _ := v.becomesEligible()
@@ -283,4 +286,3 @@ func TestReplicasAgree(t *testing.T) {
 		}
 	})
 }
-

@@ -90,10 +90,17 @@ func newStack(t *testing.T) *stack {
 func startStack(t *testing.T) *stack {
 	t.Helper()
 	s := newStack(t)
-	s.collector.start()
-	s.aggregator.start()
-	eventually(t, s.aggregator.ready)
+	s.start()
 	return s
+}
+
+// start starts both services and returns when they are ready.
+func (s *stack) start() {
+	s.t.Helper()
+	for _, p := range []*service{s.collector, s.aggregator} {
+		p.start()
+		eventually(s.t, p.ready)
+	}
 }
 
 func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
@@ -140,7 +147,11 @@ func (s *stack) newService(name, spool string, flags []string) *service {
 		"--spool-dir", spool, "--clickhouse-dsn", s.clickhouse.DSN(), "--dev-switches",
 	}, flags...)
 	s.t.Cleanup(func() {
-		p.kill()
+		if p.cmd != nil && !p.hasEnded() {
+			if code := p.stop(); code != 0 {
+				s.t.Errorf("%s ended with %d", name, code)
+			}
+		}
 		if s.t.Failed() {
 			s.t.Logf("%s said:\n%s", name, p.said)
 		}
@@ -172,6 +183,17 @@ type service struct {
 	said          *transcript // of all its runs
 	cmd           *exec.Cmd
 	ended         chan struct{} // closed when cmd has been waited for
+}
+
+// hasSaid returns nil when the service has said all of it by now.
+func (p *service) hasSaid(words ...string) error {
+	said := p.said.String()
+	for _, word := range words {
+		if !strings.Contains(said, word) {
+			return fmt.Errorf("%s did not say %q, but\n%s", p.name, word, said)
+		}
+	}
+	return nil
 }
 
 // launch returns when the process is there.
@@ -236,12 +258,12 @@ func (p *service) stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// kill ends the service as kill -9 does. It does nothing to one that does not run.
+// kill ends the service as kill -9 does.
 func (p *service) kill() {
-	if p.cmd == nil || p.hasEnded() {
-		return
+	p.t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		p.t.Fatalf("kill %s: %v", p.name, err)
 	}
-	_ = p.cmd.Process.Kill() // an error means that it has ended
 	<-p.ended
 }
 
@@ -250,6 +272,7 @@ func (p *service) wait() {
 	select {
 	case <-p.ended:
 	case <-time.After(stopLimit):
+		_ = p.cmd.Process.Kill()
 		p.t.Fatalf("%s still runs after %s", p.name, stopLimit)
 	}
 }
@@ -261,6 +284,37 @@ func (p *service) hasEnded() bool {
 	default:
 		return false
 	}
+}
+
+// spooled is how many records wait on the collector's disk.
+func (s *stack) spooled(t *testing.T) int {
+	t.Helper()
+	return int(s.collector.metric(t, "beckon_spool_records"))
+}
+
+// metric returns the value of a metric without labels.
+func (p *service) metric(t *testing.T, name string) float64 {
+	t.Helper()
+	reply, err := http.Get("http://" + p.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(body)) {
+		var value float64
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
+				t.Fatalf("metric %q: %v", line, err)
+			}
+			return value
+		}
+	}
+	t.Fatalf("%s has no metric %s:\n%s", p.name, name, body)
+	return 0
 }
 
 // killClickHouse is an outage that nobody announced; restartClickHouse ends it, with all data.

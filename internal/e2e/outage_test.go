@@ -1,0 +1,96 @@
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+func TestOutageOfClickHouse(t *testing.T) {
+	s := startStack(t)
+	known := s.newVisitor("demo")
+	first, _ := known.becomesEligible()
+	s.killClickHouse()
+	began := time.Now()
+
+	ids := idSet{}
+	t.Run("events are still acknowledged", func(t *testing.T) {
+		result, err := s.shop(3, 1000, nil)
+		if err != nil || len(result.Acknowledged) != 1000 || len(result.Faults) != 0 {
+			t.Fatalf("%d of 1000 events acknowledged, faults %v: %v", len(result.Acknowledged), result.Faults, err)
+		}
+		for _, id := range result.Acknowledged {
+			ids.add(id)
+		}
+		ids.add(known.tells("cart_add"))
+		if n := s.spooled(t); n < 1000 {
+			t.Errorf("%d records wait on disk, want all of the outage", n)
+		}
+	})
+	t.Run("verdicts are still served, and say how old they are", func(t *testing.T) {
+		var fresh time.Time
+		eventually(t, func() error { // answers go on while their age grows
+			d := known.asks(s.aggregator)
+			if d.same() != first.same() || d.FreshAt == nil {
+				t.Fatalf("decision %+v, want that of before the outage", d)
+			}
+			if !fresh.IsZero() && !d.FreshAt.Equal(fresh) {
+				t.Fatalf("fresh_at went from %s to %s without a ClickHouse", fresh, *d.FreshAt)
+			}
+			fresh = *d.FreshAt
+			if age := time.Since(fresh); age < 2*time.Second {
+				return fmt.Errorf("the answer is %s old", age)
+			}
+			return nil
+		})
+		if fresh.After(began) {
+			t.Errorf("fresh_at is %s, after the outage began at %s", fresh, began)
+		}
+	})
+	t.Run("a stranger is told that there is no offer, in time", func(t *testing.T) {
+		stranger := s.newVisitor("demo")
+		ids.add(stranger.tells("page_view"))
+		asked := time.Now()
+		d := stranger.asks(s.aggregator)
+		if took := time.Since(asked); took > time.Second { // 50 ms, and a machine that is busy with tests
+			t.Errorf("the answer took %s", took)
+		}
+		if d.Eligible || d.Reason != "STALE" {
+			t.Errorf("decision %+v, want no offer for want of features", d)
+		}
+	})
+	t.Run("an aggregator that starts meanwhile answers, and is not ready", func(t *testing.T) {
+		s.aggregator.stop()
+		s.aggregator.start()
+		if d := known.asks(s.aggregator); d.Eligible {
+			t.Errorf("decision %+v of an aggregator that knows nobody", d)
+		}
+		if err := s.aggregator.ready(); err == nil {
+			t.Error("it says that it is ready")
+		}
+	})
+	t.Run("a collector that starts meanwhile takes events and keeps those of before", func(t *testing.T) {
+		s.collector.kill()
+		s.collector.start()
+		if err := s.collector.ready(); err != nil {
+			t.Error(err)
+		}
+		ids.add(known.tells("product_view"))
+	})
+
+	s.restartClickHouse()
+	t.Run("everything arrives once, and offers go on", func(t *testing.T) {
+		eventually(t, func() error { return s.hasOnce(ids) })
+		eventually(t, s.aggregator.ready)
+		eventually(t, func() error {
+			if d := known.asks(s.aggregator); d.same() != first.same() {
+				return fmt.Errorf("decision %+v, want that of before the outage, %+v", d, first)
+			}
+			return nil
+		})
+		if code := s.collector.stop(); code != 0 {
+			t.Errorf("the collector ended with %d", code)
+		}
+		s.ledgerCloses()
+	})
+}

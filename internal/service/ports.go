@@ -1,0 +1,50 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// Listen takes the public and the private port of a service. The error names the flags, --listen and
+// --admin, of those that it could not take.
+func Listen(listen, admin string) (public, private net.Listener, err error) {
+	public, publicErr := net.Listen("tcp", listen)
+	private, privateErr := net.Listen("tcp", admin)
+	if publicErr == nil && privateErr == nil {
+		return public, private, nil
+	}
+	for _, ln := range []net.Listener{public, private} {
+		if ln != nil {
+			ln.Close()
+		}
+	}
+	return nil, nil, errors.Join(portFault("--listen", publicErr), portFault("--admin", privateErr))
+}
+
+func portFault(flag string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s: %w: stop what holds the port, or name another", flag, err)
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// IsAddress reports whether addr is host:port.
+func IsAddress(addr string) bool {
+	_, _, err := net.SplitHostPort(addr)
+	return err == nil
+}
+
+// IsLoopback reports whether only this machine can reach addr.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
