@@ -45,7 +45,7 @@ tag: ## bundle the tag into pixel-js/dist and print its size
 	go run ./pixel-js/build --root pixel-js
 
 schema: ## write schema/current.sql as a server dumps it
-	go test ./schema -run TestCurrent -update
+	go test ./schema -run TestCurrentSQL -update
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
 	rm -rf bin .beckon pixel-js/node_modules

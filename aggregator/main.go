@@ -158,10 +158,16 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 			log.Warn("requests were cut off", "error", err)
 		}
 	})
+	restored := make(chan struct{})
 	g.Add(service.Loop(recorder.Run))
-	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, decisions, &stop) }))
-	g.Add(service.Loop(cold.Run))
-	g.Add(service.Loop(follower.Run))
+	g.Add(service.Loop(func(ctx context.Context) error {
+		if err := restore(ctx, load, restored); err != nil {
+			return err
+		}
+		return service.LoadUntil(ctx, load, decisions, &stop)
+	}))
+	g.Add(service.Loop(after(restored, cold.Run)))
+	g.Add(service.Loop(after(restored, follower.Run)))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
 	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
@@ -173,6 +179,28 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// restore brings to ClickHouse what the last run has recorded and left on disk, and says when it is
+// there. No visitor may be read before: a grant that is still on its way would be given once more.
+func restore(ctx context.Context, load *loader.Loader, restored chan<- struct{}) error {
+	err := load.Drain(ctx)
+	if err == nil && ctx.Err() == nil {
+		close(restored)
+	}
+	return err
+}
+
+// after makes a loop that begins once ready is closed.
+func after(ready <-chan struct{}, loop func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready:
+			return loop(ctx)
+		}
+	}
 }
 
 func featuresReady(f *feature.Follower) error {

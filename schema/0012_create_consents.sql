@@ -1,9 +1,9 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
--- Read by v_consents and by whoever has to prove a consent. One row for each change of a choice.
+-- Read by whoever has to prove a consent. One row for each change of a choice.
 CREATE TABLE IF NOT EXISTS {database}.consents{cluster}
 (
     site        LowCardinality(String) COMMENT 'Site id',
-    visitor     FixedString(16) COMMENT 'Visitor; zero bytes after a denial, which leaves no id' CODEC(ZSTD(1)),
+    visitor     FixedString(16) COMMENT 'Visitor whose choice it is, also of one that withdraws; a denial without a cookie leaves no row' CODEC(ZSTD(1)),
     at          DateTime64(3, 'UTC') COMMENT 'When the choice was made' CODEC(ZSTD(1)),
     event_id    FixedString(16) COMMENT 'UUIDv7 of the record' CODEC(ZSTD(1)),
     environment LowCardinality(String) COMMENT 'Environment of the site',

@@ -61,7 +61,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 	signals := privacy.Signals{
 		GPC:    exactly(ctx, "Sec-GPC", "1"),
 		DNT:    exactly(ctx, "DNT", "1"),
-		OptOut: len(ctx.Request.Header.Cookie(privacy.OptOutCookie)) > 0,
+		OptOut: string(ctx.Request.Header.Cookie(privacy.OptOutCookie)) == "1",
 	}
 	policy := st.Consent
 	if a.known {
@@ -77,7 +77,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		h := &ctx.Request.Header
 		a.bot = s.Agents.Parse(privacy.Hints{
 			UserAgent: h.UserAgent(), Brands: h.Peek("Sec-CH-UA"), Mobile: h.Peek("Sec-CH-UA-Mobile"),
-			Platform: h.Peek("Sec-CH-UA-Platform"), Purpose: h.Peek("Sec-Purpose"),
+			Platform: h.Peek("Sec-CH-UA-Platform"),
 		}).Bot.String() != ""
 	}
 	return a, nil

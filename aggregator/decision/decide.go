@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -102,7 +103,7 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 	s.Store.Update(feature.Key{Site: ans.site.ID, Visitor: ans.visitor.Bytes()}, func(p *feature.Profile) *feature.Profile {
 		return p.WithServe(serve)
 	})
-	setGrantCookie(ctx, ans.site.ID, sealGrant(keys, ans.visitor, serve), v.ValidUntil, ans.now, secure(ctx))
+	setGrantCookie(ctx, ans.site, sealGrant(keys, ans.visitor, serve), v.ValidUntil, ans.now)
 	ans.token, err = s.tokenFor(ans, []feature.Serve{serve})
 	return err
 }
@@ -168,9 +169,10 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 		r.FreshAt = ans.freshAt.UnixMilli()
 	}
 	if ans.profile != nil {
+		reads := s.Program().Reads(ans.site.ID)
 		for i := range feature.All {
-			if text := feature.Text(&feature.All[i], &ans.values); text != "" {
-				r.Features[feature.All[i].Name] = text
+			if f := &feature.All[i]; slices.Contains(reads, f.Name) {
+				r.Features[f.Name] = feature.Text(f, &ans.values)
 			}
 		}
 	}

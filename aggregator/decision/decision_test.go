@@ -69,7 +69,7 @@ func TestFirstServeIsDurableAndExplainsItself(t *testing.T) {
 		privacy.StoredID(row.DecisionID).Hex() != *got.DecisionID || row.Visitor != key.Visitor || row.FreshAt == 0 {
 		t.Errorf("row %+v does not say what was answered", row)
 	}
-	if row.Features["sessions_7d"] != "2" || row.Features["purchases_90d"] != "0" {
+	if row.Features["sessions_7d"] != "2" || row.Features["purchases_90d"] != "0" || len(row.Features) != 2 {
 		t.Errorf("features %v, want what the rule read", row.Features)
 	}
 	var gates []string

@@ -9,6 +9,7 @@ import (
 	"beckon/aggregator/feature"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/site"
 )
 
 // grant is an active grant as its cookie carries it, so that any replica honours it before the
@@ -54,14 +55,16 @@ func openGrant(k *keyring.Site, visitor privacy.ID, value []byte) (feature.Serve
 	}, true
 }
 
-// setGrantCookie sends the grant with the answer that serves it first.
-func setGrantCookie(ctx *fasthttp.RequestCtx, siteID string, value []byte, until, now time.Time, secure bool) {
+// setGrantCookie sends the grant with the answer that serves it first, with the attributes of the
+// visitor cookie, so that the collector's opt-out expires it.
+func setGrantCookie(ctx *fasthttp.RequestCtx, st *site.Site, value []byte, until, now time.Time) {
 	var c fasthttp.Cookie
-	c.SetKey(privacy.GrantCookieName(siteID))
+	c.SetKey(privacy.GrantCookieName(st.ID))
+	c.SetDomain(st.CookieDomain)
 	c.SetValueBytes(value)
 	c.SetPath("/")
 	c.SetHTTPOnly(true)
-	c.SetSecure(secure)
+	c.SetSecure(secure(ctx))
 	c.SetSameSite(fasthttp.CookieSameSiteLaxMode)
 	c.SetMaxAge(max(1, int(until.Sub(now)/time.Second)))
 	ctx.Response.Header.SetCookie(&c)

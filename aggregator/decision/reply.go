@@ -8,7 +8,7 @@ import (
 	"beckon/internal/site"
 )
 
-// Reply is the answer of GET /v1/decision (DESIGN 4.4). Every field is always there, null when it
+// Reply is the answer of GET /v1/decision (docs/design.md). Every field is always there, null when it
 // says nothing, so that an eligible and a refused answer have one shape.
 type Reply struct {
 	Site         string  `json:"site"`

@@ -178,7 +178,7 @@ func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
 	ans, err := s.decide(ctx, a)
 	if err != nil {
 		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
-		ctx.Response.Header.DelCookie(grantName(a.site.ID))
+		ctx.Response.Header.DelCookie(grantName(a.site.ID)) // unsay it
 		ans.verdict, ans.token = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, ""
 	}
 	s.m.decisions.WithLabelValues(a.site.ID, ans.verdict.Reason.String()).Inc()
@@ -220,7 +220,8 @@ func allow(h *fasthttp.ResponseHeader, origin []byte) {
 	h.Set("Access-Control-Expose-Headers", "Beckon-Reason, Beckon-Lane, ETag, Retry-After")
 }
 
-// secure reports whether the shopper speaks https; the proxy in front says so.
+// secure reports whether the shopper speaks https; the proxy in front says so. Whoever sends the
+// header himself only keeps a cookie of his own from travelling over http.
 func secure(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
 }

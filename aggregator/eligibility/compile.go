@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"beckon/aggregator/feature"
@@ -27,6 +28,7 @@ type compiledSite struct {
 	*site.Site
 	offers   []*offer // by rank: priority from high to low, then id
 	targeted bool     // one of them is not for everyone
+	reads    []string // features that its rules look at
 }
 
 // offer is a site.Offer with what is computed once.
@@ -52,18 +54,35 @@ func Compile(f *site.File) (*Program, site.Faults) {
 				compiled.rule, wrong = compileRule(o)
 				faults = append(faults, wrong...)
 				c.targeted = true
+				if compiled.rule != nil {
+					c.reads = append(c.reads, compiled.names...)
+				}
 			}
 			c.offers = append(c.offers, compiled)
 		}
 		slices.SortFunc(c.offers, func(a, b *offer) int {
 			return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 		})
+		for i, name := range c.reads {
+			c.reads[i] = strings.TrimPrefix(name, namespace+".")
+		}
+		slices.Sort(c.reads)
+		c.reads = slices.Compact(c.reads)
 		p.sites[s.ID] = c
 	}
 	if len(faults) > 0 {
 		return nil, faults
 	}
 	return p, nil
+}
+
+// Reads returns the names of the features that the rules of a site look at, sorted, each once, as in
+// feature.Feature.Name. A record of a verdict needs no others.
+func (p *Program) Reads(siteID string) []string {
+	if s := p.sites[siteID]; s != nil {
+		return s.reads
+	}
+	return nil
 }
 
 func newOffer(s *site.Site, o *site.Offer) *offer {
@@ -124,11 +143,11 @@ func termsHash(o *site.Offer, share float64) string {
 }
 
 // activeServe returns the visitor's grant or assignment that is still valid, and its offer. Of several
-// the latest counts. An offer that was taken out of the file, or is for everyone now, holds nobody.
+// the latest counts. A grant that was used is over. An offer that was taken out of the file, or is for everyone now, holds nobody.
 func (s *compiledSite) activeServe(serves []feature.Serve, now time.Time) (held *offer, active *feature.Serve) {
 	for i := range serves {
 		serve := &serves[i]
-		if !serve.ValidUntil.After(now) || active != nil && serve.At.Before(active.At) {
+		if serve.Used || !serve.ValidUntil.After(now) || active != nil && serve.At.Before(active.At) {
 			continue
 		}
 		for _, o := range s.offers {

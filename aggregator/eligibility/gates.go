@@ -23,7 +23,7 @@ type gate struct {
 	detail   func(*evaluation, *offer) string
 }
 
-// gates, in order (DESIGN 7). What needs nothing but the request comes first. Rank and holdout follow
+// gates, in order (docs/design.md). What needs nothing but the request comes first. Rank and holdout follow
 // in Evaluate, for the one offer that passed these.
 var gates = [...]gate{
 	{"enabled", true, true, checkEnabled, noDetail},
@@ -235,9 +235,16 @@ func capDetail(e *evaluation, o *offer) string {
 	return fmt.Sprintf("served %d times in 30 days, below %d needed", e.served(o, capWindow), o.Cap)
 }
 
+// checkCooldown also refuses a second grant in the session in which the first was used: it would be
+// the same decision, whose token the shop has taken already.
 func checkCooldown(e *evaluation, o *offer) Reason {
 	if o.Cooldown > 0 && e.served(o, o.Cooldown) > 0 {
 		return Cooldown
+	}
+	for i := range e.in.Serves {
+		if s := &e.in.Serves[i]; s.Used && s.Offer == o.ID && s.Session == e.in.Session {
+			return Cooldown
+		}
 	}
 	return ReasonNone
 }

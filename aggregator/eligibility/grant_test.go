@@ -54,6 +54,8 @@ func TestActiveGrantEndsWhenItMay(t *testing.T) {
 	f(OptedOut, func(in *Input) { in.OptedOut = true }, plain)
 	f(Bot, func(in *Input) { in.Bot = true }, plain)
 	f(Cooldown, func(in *Input) { in.Serves[0].ValidUntil = noon }, plain) // valid until, not including
+	f(Cooldown, func(in *Input) { in.Serves[0].Used = true }, plain)
+	f(Cooldown, func(in *Input) { in.Serves[0].Used, in.Serves[0].Session = true, in.Session }, `{id: welcome, when: "true", discount: {percent: 10}, valid_for: 30m}`)
 	f(MinCart, func(in *Input) { in.CartValue = amount(9) }, welcome+`, min_cart_value: 10}`)
 }
 

@@ -1,6 +1,6 @@
 package eligibility
 
-// Reason says why a visitor gets an offer or does not (DESIGN 4.4). The list is closed: storefronts
+// Reason says why a visitor gets an offer or does not (docs/design.md). The list is closed: storefronts
 // and reports switch on these words.
 type Reason uint8
 

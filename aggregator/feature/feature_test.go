@@ -220,6 +220,39 @@ func TestFollowerFindsTheVisitorOfAServersOrder(t *testing.T) {
 	eventually(t, "revenue less the refund", func() bool { return revenue() == 30 })
 }
 
+func TestOrderPlacedWithADecisionUsesItsGrant(t *testing.T) {
+	s := newShop(t)
+	visitor, session, decision, other := hash("v"), hash("s"), hash("decision"), hash("other decision")
+	now := time.Now().Truncate(time.Millisecond)
+	for _, id := range []privacy.ID{decision, other} {
+		d, v, in := id.Bytes(), visitor.Bytes(), session.Bytes()
+		err := s.conn.Exec(t.Context(), "INSERT INTO "+db+".decisions (site, visitor, session, decision_id, offer, rule, arm, first_serve, decided_at, valid_until, expires) "+
+			"VALUES (?, ?, ?, ?, 'welcome-back', 'welcome-back@00000000', 'treatment', 1, ?, ?, today() + 90)",
+			"demo", string(v[:]), string(in[:]), string(d[:]), now.Add(-time.Minute), now.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	bought := newEvent(event.Purchase, 1, visitor, session, now)
+	bought.Order, bought.Value = hash("order"), event.Amount{Units: 500_000, Set: true}
+	bought.Decision = privacy.NewLabel([]byte(decision.Hex()))
+	s.bring(bought)
+	reader := feature.NewReader(db, s.connect)
+	defer reader.Close()
+	profiles, err := reader.Read(t.Context(), "demo", []feature.Key{key(visitor)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(profiles[0].Serves) != 2 {
+		t.Fatalf("serves %+v, want two", profiles[0].Serves)
+	}
+	for _, serve := range profiles[0].Serves {
+		if serve.Used != (serve.DecisionID == decision) || serve.Session != session || !serve.ValidUntil.After(now) {
+			t.Errorf("serve %+v: used is wrong, or it lost something on its way", serve)
+		}
+	}
+}
+
 func TestColdLookUpIsBoundedByItsDeadline(t *testing.T) {
 	s := newShop(t)
 	visitor := hash("v")

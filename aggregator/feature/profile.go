@@ -17,8 +17,9 @@ type Hour struct {
 
 // Order is one order with its refunds taken off, in the site's currency.
 type Order struct {
-	At      int64 // Unix milliseconds
-	Revenue float64
+	At       int64 // Unix milliseconds
+	Revenue  float64
+	Decision string // the decision id that its discount came from, "" = none
 }
 
 // Arm is the side of an experiment that a visitor is on.
@@ -39,6 +40,7 @@ type Serve struct {
 	DecisionID     privacy.ID
 	Session        privacy.ID
 	At, ValidUntil time.Time
+	Used           bool // an order was placed with it: the grant is over, its clocks run on
 }
 
 // Profile is what ClickHouse knows of one visitor. A profile is never changed once it is in a

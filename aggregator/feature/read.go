@@ -135,7 +135,7 @@ func scanOrder(rows driver.Rows, profiles map[string]*Profile) error {
 		visitor string
 		o       Order
 	)
-	if err := rows.Scan(&visitor, &o.At, &o.Revenue); err != nil {
+	if err := rows.Scan(&visitor, &o.At, &o.Revenue, &o.Decision); err != nil {
 		return err
 	}
 	if p := profiles[visitor]; p != nil { // nil: a more trusted report linked the order to somebody else
@@ -156,6 +156,9 @@ func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
 	s.DecisionID, s.Session = storedID(decision), storedID(session)
 	s.At, s.ValidUntil = time.UnixMilli(at), time.UnixMilli(until)
 	if p := profiles[visitor]; p != nil {
+		for i := range p.Orders { // scanned before
+			s.Used = s.Used || p.Orders[i].Decision == s.DecisionID.Hex()
+		}
 		p.Serves = append(p.Serves, s)
 	}
 	return nil

@@ -1,10 +1,11 @@
 // Command load sends invented shoppers to a running collector and says how that went: what was accepted,
 // what was refused and why, and how long it took. What the shoppers do is in package shoppers; how to
-// read the numbers is in bench/README.md.
+// read the numbers is in bench/README.md. It exits with 0 when every event was acknowledged, once.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -48,6 +49,9 @@ func main() {
 		if fault := print(os.Stdout, newReport(&result)); fault != nil {
 			fmt.Fprintln(os.Stderr, "load:", fault)
 		}
+	}
+	if err == nil && (len(result.Acknowledged) < result.Events || result.TakenTwice > 0) {
+		err = errors.New("not every event was acknowledged, once")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)

@@ -28,7 +28,7 @@ type message struct {
 	repeat bool // brings again what the message before it brought: the same events, shared with it
 }
 
-// Names on the wire (DESIGN 4.1).
+// Names on the wire (docs/design.md).
 type (
 	wireEvent struct {
 		Kind     string     `json:"n"`

@@ -130,7 +130,7 @@ func (s *shopper) cut(most int) int {
 			s.messages = s.messages[:i]
 			break
 		}
-		
+		m.events = m.events[:min(len(m.events), most-events)]
 		events += len(m.events)
 	}
 	return events

@@ -27,7 +27,7 @@ func (c *Config) summary(w io.Writer) {
 	line("data", c.State+"  (logs in log/)")
 	fmt.Fprintf(w, "\na decision:\n  curl -s '%s/v1/decision?site=demo'\n", decisions)
 	if c.ClickHouseDSN == "" {
-		query := "SELECT occurred_at, kind, lane, network, country, hex(visitor) AS visitor, path FROM " + database + ".v_events ORDER BY received_at DESC LIMIT 10 FORMAT PrettyCompact"
+		query := "SELECT occurred_at, kind, lane, network, country, visitor, path FROM " + database + ".v_events ORDER BY received_at DESC LIMIT 10 FORMAT PrettyCompact"
 		fmt.Fprintf(w, "\nthe last events:\n  curl -s 'http://%s/?query=%s'\n", c.ClickHouseHTTP, url.QueryEscape(query))
 	}
 	fmt.Fprintf(w, "\nan event:\n  curl -s -D - -o /dev/null '%s/p.gif?s=demo&n=page_view&u=http://%s/'\n\nCtrl-C stops everything; data stays.\nready\n", public, c.Shop)

@@ -2,12 +2,15 @@ package e2e_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestOutageOfClickHouse(t *testing.T) {
-	s := startStack(t)
+	s := newStack(t)
+	s.aggregator.flags = append(s.aggregator.flags, "--drain-timeout", "1s") // which it will wait for in vain
+	s.start()
 	known := s.newVisitor("demo")
 	first, _ := known.becomesEligible()
 	s.killClickHouse()
@@ -59,14 +62,21 @@ func TestOutageOfClickHouse(t *testing.T) {
 			t.Errorf("decision %+v, want no offer for want of features", d)
 		}
 	})
-	t.Run("an aggregator that starts meanwhile answers, and is not ready", func(t *testing.T) {
-		s.aggregator.stop()
-		s.aggregator.start()
-		if d := known.asks(s.aggregator); d.Eligible {
-			t.Errorf("decision %+v of an aggregator that knows nobody", d)
+	t.Run("an aggregator that starts meanwhile knows nobody, says so, and honours what was granted", func(t *testing.T) {
+		if code := s.aggregator.stop(); code != 0 {
+			t.Errorf("it ended with %d", code)
 		}
-		if err := s.aggregator.ready(); err == nil {
-			t.Error("it says that it is ready")
+		s.aggregator.start()
+		if err := s.aggregator.ready(); err == nil || !strings.Contains(err.Error(), "features") {
+			t.Errorf("/readyz says %v", err)
+		}
+		if d := known.asks(s.aggregator); d.same() != first.same() { // the cookie of the grant
+			t.Errorf("decision %+v, want that of before the outage", d)
+		}
+		stranger := s.newVisitor("demo")
+		ids.add(stranger.tells("page_view"))
+		if d := stranger.asks(s.aggregator); d.Eligible || d.Reason != "STALE" {
+			t.Errorf("decision %+v, want no offer", d)
 		}
 	})
 	t.Run("a collector that starts meanwhile takes events and keeps those of before", func(t *testing.T) {

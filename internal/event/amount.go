@@ -1,6 +1,6 @@
 package event
 
-// Money is Decimal(18,4) (DESIGN 4.1): an int64 of ten-thousandths.
+// Money is Decimal(18,4) (docs/design.md): an int64 of ten-thousandths.
 const (
 	AmountScale = 10_000
 	RateScale   = 100_000_000 // Decimal(18,8)

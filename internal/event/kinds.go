@@ -78,7 +78,7 @@ func (s Source) String() string {
 	return ""
 }
 
-// Limits of the wire contract (DESIGN 4.1).
+// Limits of the wire contract (docs/design.md).
 const (
 	MaxBodyBytes   = 64 << 10 // browsers send no more in a keepalive fetch
 	MaxBatchEvents = 100

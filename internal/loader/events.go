@@ -13,6 +13,7 @@ import (
 func Events() *Table[event.Stored] {
 	return &Table[event.Stored]{
 		Name:   "events",
+		Ledger: true,
 		Decode: func(record []byte, row *event.Stored) error { return row.Decode(record) },
 		Columns: []Column[event.Stored]{
 			Col("site", func(e *event.Stored) string { return e.Site }),

@@ -2,7 +2,7 @@
 //
 // One batch is one insert with one deduplication token, the batch's id. A batch never changes, so
 // ClickHouse drops a repeat, in the table and in every view fed by it, however often a reply gets
-// lost (DESIGN 5). After the rows and the ledger lines of a batch are in, one row in `loads` says so,
+// lost (docs/design.md). After the rows and the ledger lines of a batch are in, one row in `loads` says so,
 // and only then is the batch removed from the spool.
 //
 // Records are checked before the first try; one that is no row goes to the dead-letter file with the
@@ -147,7 +147,7 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
 
 func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch) error {
 	lines := b.Counts()
-	if len(lines) == 0 {
+	if len(lines) == 0 || !l.Table.ledger() {
 		return nil
 	}
 	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".ledger (site, minute, reason, spool, segment, n)")
@@ -169,12 +169,12 @@ func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch) error {
 // insertMark writes the row of `loads` that the aggregator follows: only from then on may it look
 // at what the batch changed.
 func (l *Loader) insertMark(ctx context.Context, b *spool.Batch, rows int) error {
-	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".loads (table_name, spool, segment, rows)")
+	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".loads (table_name, spool, segment, rows, first_received, last_received)")
 	if err != nil {
 		return fmt.Errorf("prepare insert into loads: %w", err)
 	}
 	defer batch.Close()
-	if err := batch.Append(l.Table.name(), b.ID.Spool[:], b.ID.Segment, uint64(rows)); err != nil {
+	if err := batch.Append(l.Table.name(), b.ID.Spool[:], b.ID.Segment, uint64(rows), b.First, b.Last); err != nil {
 		return fmt.Errorf("append load mark: %w", err)
 	}
 	if err := batch.Send(); err != nil {
@@ -233,7 +233,10 @@ func (l *Loader) Drain(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
-		if err := l.loadUntilDone(ctx, b); err != nil && ctx.Err() == nil {
+		if err := l.loadUntilDone(ctx, b); err != nil {
+			if ctx.Err() != nil {
+				return nil // the source still has the batch, and would hand it out again at once
+			}
 			return err
 		}
 	}

@@ -236,3 +236,28 @@ func TestOutageEndsInEveryBatchLoaded(t *testing.T) {
 		t.Errorf("%d events, want 700", got)
 	}
 }
+
+func TestDrainWithoutAServerEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	fill(t, s, 0, 10)
+	l := loader.New(loader.Config{
+		Source: s, Table: loader.Events(), Database: db, DeadLetter: filepath.Join(dir, "dead"),
+		Connect: func(context.Context) (driver.Conn, error) { return nil, fmt.Errorf("nobody listens") },
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- l.Drain(ctx) }()
+	select {
+	case err := <-drained:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still draining")
+	}
+	if n := s.Stats().Segments; n != 1 {
+		t.Errorf("%d segments are left on disk, want the one that nobody took", n)
+	}
+}

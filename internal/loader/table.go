@@ -15,6 +15,7 @@ type Table[R any] struct {
 	Name    string // without the database
 	Decode  func(record []byte, row *R) error
 	Columns []Column[R]
+	Ledger  bool // what the spool counted goes to the table ledger, which is about events only
 }
 
 // Column fills one column of a table from decoded rows.
@@ -52,10 +53,12 @@ type decoded interface {
 // inserter is a Table without its row type.
 type inserter interface {
 	name() string
+	ledger() bool
 	decode(b *spool.Batch) (decoded, error)
 }
 
 func (t *Table[R]) name() string { return t.Name }
+func (t *Table[R]) ledger() bool { return t.Ledger }
 
 func (t *Table[R]) decode(b *spool.Batch) (decoded, error) {
 	d := &decodedRows[R]{table: t, id: b.ID}

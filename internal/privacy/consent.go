@@ -37,7 +37,7 @@ type Signals struct {
 	Country          string  // ISO code, empty when unknown
 }
 
-// Choose returns the lane of an event and what put it there (DESIGN 4.3).
+// Choose returns the lane of an event and what put it there (docs/design.md).
 //
 // Without a choice the site's default for the visitor's country stands. A choice, or one recorded in
 // the cookie, replaces it and may raise the lane up to Policy.Allow. GPC, DNT and the opt-out cookie

@@ -47,7 +47,7 @@ func TestChooseExamples(t *testing.T) {
 }
 
 // TestChooseNeverExceeds walks every combination of policy and signals and holds the sentences of
-// DESIGN 4.3 against each.
+// docs/privacy.md against each.
 func TestChooseNeverExceeds(t *testing.T) {
 	lanes := []Lane{LaneNone, LaneCount, LaneMeasure, LaneDecide}
 	choices := []*Choice{nil, {}, {Measure: true}, {Decide: true, Measure: true}}

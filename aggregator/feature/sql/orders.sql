@@ -7,7 +7,8 @@ WITH orders_once AS
         argMaxMerge(visitor) AS owner,
         minMerge(placed_at) AS placed,
         ifNull(argMaxMerge(facts).value_site, toDecimal128(0, 4)) AS paid,
-        groupUniqArrayArray(refunds) AS refunds_once
+        groupUniqArrayArray(refunds) AS refunds_once,
+        argMaxMerge(decision) AS from_decision
     FROM {database}.orders
     WHERE site = ? AND order_key IN (
         SELECT arrayJoin(orders)
@@ -22,6 +23,7 @@ SELECT
     toFloat64(if(
         arrayExists(r -> r.amount IS NULL, refunds_once),
         toDecimal128(0, 4),
-        greatest(paid - arraySum(arrayMap(r -> ifNull(r.amount_site, toDecimal128(0, 4)), refunds_once)), toDecimal128(0, 4)))) AS revenue
+        greatest(paid - arraySum(arrayMap(r -> ifNull(r.amount_site, toDecimal128(0, 4)), refunds_once)), toDecimal128(0, 4)))) AS revenue,
+    from_decision
 FROM orders_once
 SETTINGS max_threads = 1
