@@ -74,11 +74,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
-		h := &ctx.Request.Header
-		a.bot = s.Agents.Parse(privacy.Hints{
-			UserAgent: h.UserAgent(), Brands: h.Peek("Sec-CH-UA"), Mobile: h.Peek("Sec-CH-UA-Mobile"),
-			Platform: h.Peek("Sec-CH-UA-Platform"),
-		}).Bot.String() != ""
+		a.bot = s.Agents.Parse(privacy.HintsOf(ctx.Request.Header.Peek)).Bot != privacy.Bucket{}
 	}
 	return a, nil
 }

@@ -177,6 +177,7 @@ func TestPrivacySignalsAndBotsGetNoOffer(t *testing.T) {
 		"DNT":         {request{headers: map[string]string{"DNT": "1"}}, "NO_CONSENT", "count; dnt"},
 		"opt-out":     {request{cookies: map[string]string{"_bk_out": "1"}}, "OPTED_OUT", "count; opt-out"},
 		"bot":         {request{agent: "Googlebot/2.1 (+http://www.google.com/bot.html)"}, "BOT", "decide; recorded"},
+		"prefetch":    {request{headers: map[string]string{"X-Moz": "prefetch"}}, "BOT", "decide; recorded"},
 		"GPC of zero": {request{headers: map[string]string{"Sec-GPC": "0"}}, "TARGETING_MATCH", "decide; recorded"},
 	} {
 		c.q.visit = visit
@@ -306,7 +307,12 @@ func TestPreflightAndHead(t *testing.T) {
 	if pre.StatusCode != http.StatusNoContent || pre.Header.Get("Access-Control-Allow-Origin") != shopOrigin {
 		t.Errorf("preflight: %d %v", pre.StatusCode, pre.Header)
 	}
-	head := r.ask(request{method: http.MethodHead})
+	visit, key := r.visitor("demo")
+	r.returning(key)
+	head := r.ask(request{method: http.MethodHead, visit: visit})
+	if rows := r.rows(); len(rows) != 0 || head.grantCookie() != "" {
+		t.Errorf("a HEAD request was given an offer: %d rows", len(rows))
+	}
 	if head.StatusCode != http.StatusOK || len(head.body) != 0 {
 		t.Errorf("HEAD: %d with %d bytes", head.StatusCode, len(head.body))
 	}

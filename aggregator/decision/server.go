@@ -169,6 +169,10 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	h.Set("Beckon-Lane", a.lane.String()+"; "+a.cause.String())
+	if ctx.IsHead() { // who asks for the head alone is given no offer: nothing is decided or recorded
+		ctx.SetContentType("application/json")
+		return
+	}
 	s.reply(ctx, a)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -234,6 +235,20 @@ func TestShutdownFinishesWhatWasBegunAndRefusesTheRest(t *testing.T) {
 	s.one()
 	if _, err := http.Get("http://" + s.addr + "/b.js"); err == nil {
 		t.Fatal("a stopped server still answers")
+	}
+}
+
+func TestServeEndsWhenShutdownComesFirst(t *testing.T) {
+	s := unplugged(t, sink{})
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(ln); err != nil {
+		t.Fatal(err)
 	}
 }
 

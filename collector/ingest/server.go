@@ -103,6 +103,9 @@ type Server struct {
 	ids      event.UUIDs
 	requests sync.Pool
 	draining atomic.Bool
+
+	mu       sync.Mutex
+	listener net.Listener // guarded by mu; nil before Serve
 }
 
 // New returns a server that listens nowhere yet. It fails when a site has no keys.
@@ -160,8 +163,14 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers requests of ln until Shutdown.
+// Serve answers requests of ln until Shutdown, which may come before it.
 func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
+	s.listener = ln
+	s.mu.Unlock()
+	if s.draining.Load() {
+		return ln.Close()
+	}
 	if err := s.http.Serve(ln); err != nil {
 		return fmt.Errorf("serve events: %w", err)
 	}
@@ -172,7 +181,12 @@ func (s *Server) Serve(ln net.Listener) error {
 // all connections are closed or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	if err := s.http.ShutdownWithContext(ctx); err != nil {
+	s.mu.Lock()
+	if s.listener != nil {
+		s.listener.Close() // fasthttp does not know it yet when Serve has just begun
+	}
+	s.mu.Unlock()
+	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("connections still open: %w", err)
 	}
 	return nil

@@ -31,6 +31,20 @@ type Hints struct {
 	Purpose   []byte // Sec-Purpose, Purpose or X-Moz
 }
 
+// HintsOf takes the hints out of a request; peek returns a header's value by its name.
+func HintsOf(peek func(header string) []byte) Hints {
+	h := Hints{
+		UserAgent: peek("User-Agent"), Brands: peek("Sec-CH-UA"), Mobile: peek("Sec-CH-UA-Mobile"),
+		Platform: peek("Sec-CH-UA-Platform"),
+	}
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} { // today's name, and those before it
+		if h.Purpose = peek(name); len(h.Purpose) > 0 {
+			break
+		}
+	}
+	return h
+}
+
 // Agents turns headers into buckets and remembers the results. Its memory is bounded: a table of fixed
 // size in which a new result takes the place of an older one. The table is keyed by a hash under a
 // random seed of this process, so that it holds no user agent and nobody outside can aim at a place.
