@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,16 +23,23 @@ var changesSQL string
 
 const (
 	pollEvery     = 100 * time.Millisecond
-	pollTimeout   = 10 * time.Second
+	queryTimeout  = 10 * time.Second
 	errorBackoff  = time.Second
-	loadsLookBack = 10 * time.Minute // a `loads` row is seen at most this long after its time
+	loadsLookBack = 10 * time.Minute // of loads.sql: a row of `loads` is seen at most this long after its time
 	chunk         = 1000             // visitors in one read
+	groupSize     = 16               // batches whose visitors are read together
 )
 
 // batch names one loaded batch.
 type batch struct {
 	spool   [16]byte
 	segment uint64
+}
+
+// load is a row of `loads`.
+type load struct {
+	batch
+	at time.Time // by ClickHouse's clock
 }
 
 // Follower keeps a Store up to date: it watches `loads` for batches it has not processed, asks
@@ -44,13 +53,14 @@ type Follower struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	processed  map[batch]time.Time // the `loads` time of batches within the look-back
+	processed  map[batch]time.Time // when they were loaded, by ClickHouse's clock
+	looked     time.Time           // ClickHouse's clock at the last look that was completed; zero before
 	completeAt atomic.Int64        // Unix milliseconds: every batch loaded before is in the store
 }
 
 // NewFollower returns a follower that has read nothing yet. changed may be nil.
 func NewFollower(r *Reader, s *Store, changed func(context.Context, []Key), log *slog.Logger) *Follower {
-	return &Follower{reader: r, store: s, changed: changed, log: log, now: time.Now}
+	return &Follower{reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}}
 }
 
 // CompleteAt is the moment up to which all loaded changes are in the store; zero before the first
@@ -89,75 +99,87 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// poll processes the batches that were loaded since the last look.
+// poll processes the batches that were loaded since the last look, a few at a time: after an outage
+// there can be more to read than any one deadline allows, and what is done need not be done again.
 func (f *Follower) poll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
-	defer cancel()
 	start := f.now()
-	fresh, err := f.newLoads(ctx, start)
+	fresh, clock, err := f.newLoads(ctx)
 	if err != nil {
 		return err
 	}
-	if f.processed == nil {
+	if f.looked.IsZero() {
 		// The store is empty, and whatever is read from now on has these batches in it.
-		f.processed = fresh
-		f.completeAt.Store(start.UnixMilli())
-		return nil
+		f.remember(fresh)
+		fresh = nil
 	}
-	if len(fresh) > 0 {
-		keys, err := f.changedVisitors(ctx, fresh)
+	for group := range slices.Chunk(fresh, groupSize) {
+		keys, err := f.changedVisitors(ctx, group)
 		if err != nil {
 			return err
 		}
 		if err := f.refresh(ctx, keys); err != nil {
 			return err
 		}
-		for b, at := range fresh {
-			f.processed[b] = at
-		}
+		f.remember(group)
 	}
 	for b, at := range f.processed {
-		if start.Sub(at) > 2*loadsLookBack {
+		if clock.Sub(at) > 2*loadsLookBack {
 			delete(f.processed, b)
 		}
 	}
+	f.looked = clock
 	f.completeAt.Store(start.UnixMilli())
 	return nil
 }
 
-func (f *Follower) newLoads(ctx context.Context, now time.Time) (map[batch]time.Time, error) {
-	rows, err := f.reader.query(ctx, loadsSQL, now.Add(-loadsLookBack))
-	if err != nil {
-		return nil, fmt.Errorf("look for loaded batches: %w", err)
+func (f *Follower) remember(loads []load) {
+	for _, l := range loads {
+		f.processed[l.batch] = l.at
 	}
-	defer rows.Close()
-	fresh := map[batch]time.Time{}
-	for rows.Next() {
-		var (
-			spool    string
-			segment  uint64
-			loadedAt time.Time
-		)
-		if err := rows.Scan(&spool, &segment, &loadedAt); err != nil {
-			return nil, fmt.Errorf("scan loaded batch: %w", err)
-		}
-		b := batch{segment: segment}
-		copy(b.spool[:], spool)
-		if _, done := f.processed[b]; !done {
-			fresh[b] = loadedAt
-		}
-	}
-	return fresh, rows.Err()
 }
 
-func (f *Follower) changedVisitors(ctx context.Context, batches map[batch]time.Time) ([]Key, error) {
-	var list []string
-	for b := range batches {
-		list = append(list, fmt.Sprintf("(%s, %d)", fixedString(b.spool), b.segment))
+// newLoads returns the batches that are not processed, the oldest first, and ClickHouse's clock. It
+// looks back beyond the last completed look, since a row of `loads` is seen a little after its time;
+// however long ago that look was, nothing in between is missed.
+func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	sql := strings.NewReplacer(
+		"{first}", strconv.FormatBool(f.looked.IsZero()),
+		"{since}", fmt.Sprintf("fromUnixTimestamp64Milli(%d)", max(0, f.looked.UnixMilli()))).Replace(loadsSQL)
+	rows, err := f.reader.query(ctx, sql)
+	if err != nil {
+		return nil, clock, fmt.Errorf("look for loaded batches: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			spool string
+			l     load
+		)
+		if err := rows.Scan(&spool, &l.segment, &l.at); err != nil {
+			return nil, clock, fmt.Errorf("scan loaded batch: %w", err)
+		}
+		copy(l.spool[:], spool)
+		if l.batch == (batch{}) {
+			clock = l.at
+		} else if _, done := f.processed[l.batch]; !done {
+			fresh = append(fresh, l)
+		}
+	}
+	return fresh, clock, rows.Err()
+}
+
+func (f *Follower) changedVisitors(ctx context.Context, loads []load) ([]Key, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	list := make([]string, len(loads))
+	for i, l := range loads {
+		list[i] = fmt.Sprintf("(%s, %d)", fixedString(l.spool), l.segment)
 	}
 	rows, err := f.reader.query(ctx, strings.ReplaceAll(changesSQL, "{batches}", strings.Join(list, ", ")))
 	if err != nil {
-		return nil, fmt.Errorf("look for changed visitors of %d batches: %w", len(batches), err)
+		return nil, fmt.Errorf("look for changed visitors of %d batches: %w", len(loads), err)
 	}
 	defer rows.Close()
 	return scanKeys(rows)
@@ -172,7 +194,7 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 		}
 		part := keys[:n]
 		keys = keys[n:]
-		profiles, err := f.reader.Read(ctx, part[0].Site, part)
+		profiles, err := f.read(ctx, part)
 		if err != nil {
 			return err
 		}
@@ -185,6 +207,12 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 		}
 	}
 	return nil
+}
+
+func (f *Follower) read(ctx context.Context, part []Key) ([]*Profile, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	return f.reader.Read(ctx, part[0].Site, part)
 }
 
 // scanKeys reads (site, visitor) rows, which the query orders by site.

@@ -77,6 +77,7 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 			}
 		}},
 		ShuttingDown: {run: refused(503, ShuttingDown, func(s *shop) reply {
+			s.get("/b.js") // it serves
 			s.server.draining.Store(true)
 			got := s.post(batch("demo", pageView))
 			if got.Header.Get("Retry-After") == "" || !got.Close {
