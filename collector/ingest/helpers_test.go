@@ -76,6 +76,7 @@ type shop struct {
 	keys   *keyring.Ring
 	sites  *fixedSites
 	reg    *prometheus.Registry
+	dir    string // of the spool
 	addr   string
 	client *http.Client
 	clock  atomic.Int64 // Unix milliseconds
@@ -100,7 +101,8 @@ func openShop(t testing.TB, change ...func(*Config)) *shop {
 	if s.keys, err = keyring.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	if s.spool, err = spool.Open(filepath.Join(t.TempDir(), "spool"), spool.Options{Sync: spool.SyncOS, Now: s.now}); err != nil {
+	s.dir = filepath.Join(t.TempDir(), "spool")
+	if s.spool, err = spool.Open(s.dir, spool.Options{Sync: spool.SyncOS, Now: s.now}); err != nil {
 		t.Fatal(err)
 	}
 	s.spool.Sealing(0)
