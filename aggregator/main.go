@@ -36,6 +36,8 @@ const (
 	watchEvery  = 500 * time.Millisecond // the sites file
 	agentsKept  = 20_000                 // user agents in the cache: a few MiB
 	adminHeader = 5 * time.Second
+
+	restoreRound = 20 * time.Second // between two looks at why decisions of the last run are not in
 )
 
 func main() {
@@ -161,12 +163,12 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	restored := make(chan struct{})
 	g.Add(service.Loop(recorder.Run))
 	g.Add(service.Loop(func(ctx context.Context) error {
-		if err := restore(ctx, load, restored); err != nil {
+		if err := restore(ctx, load, restored, log); err != nil {
 			return err
 		}
 		return service.LoadUntil(ctx, load, decisions, &stop)
 	}))
-	g.Add(service.Loop(after(restored, cold.Run)))
+	g.Add(service.Loop(after(follower.Begun(), cold.Run)))
 	g.Add(service.Loop(after(restored, follower.Run)))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
@@ -183,12 +185,23 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 
 // restore brings to ClickHouse what the last run has recorded and left on disk, and says when it is
 // there. No visitor may be read before: a grant that is still on its way would be given once more.
-func restore(ctx context.Context, load *loader.Loader, restored chan<- struct{}) error {
-	err := load.Drain(ctx)
-	if err == nil && ctx.Err() == nil {
-		close(restored)
+// A ClickHouse that answers and refuses, though, must not keep every shopper without an offer.
+func restore(ctx context.Context, load *loader.Loader, restored chan<- struct{}, log *slog.Logger) error {
+	defer close(restored)
+	for ctx.Err() == nil {
+		round, cancel := context.WithTimeout(ctx, restoreRound)
+		err := load.Drain(round)
+		ended := round.Err()
+		cancel()
+		if err != nil || ended == nil {
+			return err
+		}
+		if load.Refused() {
+			log.Error("ClickHouse refuses decisions of the last run; going on without them: a grant among them can be given once more")
+			return nil
+		}
 	}
-	return err
+	return nil
 }
 
 // after makes a loop that begins once ready is closed.

@@ -39,7 +39,10 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
 		s.Log.Error("a rule failed", "site", a.site.ID, "error", ans.verdict.Err)
 	}
 	if ans.verdict.NewServe {
-		return ans, s.serveFirst(ctx, &ans, &in)
+		served, err := s.serveFirst(ctx, &ans, &in)
+		if served || err != nil {
+			return ans, err
+		}
 	}
 	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), ans.verdict.Rule, ans.verdict.Reason.String(), func() *Row { return s.row(&ans, &in) })
 	ans.token, err = s.tokenFor(&ans, in.Serves)
@@ -86,31 +89,45 @@ func (s *Server) profile(a asker) *feature.Profile {
 	return s.Cold.Load(ctx, k)
 }
 
-// serveFirst records a new grant or holdout draw, durably, and remembers it for the next request.
-func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibility.Input) error {
+// serveFirst records a new grant or holdout draw, durably, and remembers it for the next request. It
+// does so for one request of a visitor at a time, and asks once more when it is its turn: of two
+// that come at once, in two sessions even, only the first may be given something.
+func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibility.Input) (served bool, err error) {
 	keys, err := s.Keys.Site(ans.site.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
+	key := feature.Key{Site: ans.site.ID, Visitor: ans.visitor.Bytes()}
+	turn := &s.turns[int(key.Visitor[0])%turns]
+	turn.Lock()
+	defer turn.Unlock()
+	if p := s.Store.Get(key); p != nil {
+		for _, serve := range p.Serves {
+			in.Serves = withServe(in.Serves, serve)
+		}
+	}
+	ans.verdict = s.Program().Evaluate(*in, ans.now)
 	v := &ans.verdict
+	if !v.NewServe {
+		return false, nil
+	}
 	serve := feature.Serve{
 		Offer: v.Offer.ID, Rule: v.Rule, Arm: v.Arm, DecisionID: v.DecisionID, Session: ans.session, At: ans.now, ValidUntil: v.ValidUntil,
 	}
 	if err := s.Recorder.FirstServe(s.row(ans, in)); err != nil {
-		return fmt.Errorf("record first serve: %w", err)
+		return false, fmt.Errorf("record first serve: %w", err)
 	}
 	s.m.firstServes.WithLabelValues(ans.site.ID, string(v.Arm)).Inc()
-	s.Store.Update(feature.Key{Site: ans.site.ID, Visitor: ans.visitor.Bytes()}, func(p *feature.Profile) *feature.Profile {
-		return p.WithServe(serve)
-	})
+	s.Store.AddServe(key, ans.profile, serve)
 	setGrantCookie(ctx, ans.site, sealGrant(keys, ans.visitor, serve), v.ValidUntil, ans.now)
 	ans.token, err = s.tokenFor(ans, []feature.Serve{serve})
-	return err
+	return true, err
 }
 
 // tokenFor returns the offer token of the verdict, "" without an offer. The token of a grant counts
-// from its first serve, so every replica and every repeat signs the same claims, and EdDSA gives the
-// same token for the same claims. An offer for everyone belongs to no visitor: each answer gets a
+// from its first serve, so every replica with the same sites file signs the same claims, and EdDSA
+// gives the same token for the same claims; edited terms are in the next token, under the same jti.
+// An offer for everyone belongs to no visitor: each answer gets a
 // token of its own, or the first shopper to redeem it would use it up for all.
 func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
 	v := &ans.verdict
@@ -130,7 +147,7 @@ func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
 			claims.IssuedAt = serves[i].At
 		}
 	}
-	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix()}
+	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix(), v.Rule}
 	if t, ok := s.tokens.Get(k); ok {
 		return t, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
 	"beckon/internal/privacy"
+	"beckon/internal/site"
 	"beckon/internal/spool"
 	"beckon/internal/token"
 )
@@ -84,6 +85,44 @@ func TestFirstServeIsDurableAndExplainsItself(t *testing.T) {
 	}
 }
 
+// TestManyRequestsAtOnceGiveOneGrant asks for one visitor in two sessions at the same time: the rule
+// and the cooldown allow one grant, however the requests fall.
+func TestManyRequestsAtOnceGiveOneGrant(t *testing.T) {
+	r := startReplica(t, newSetup(t))
+	k, err := r.keys.Site("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		choice := &privacy.Choice{Decide: true, Measure: true, At: r.now()}
+		v := privacy.NewVisit(k, r.now().Add(-2*time.Hour), privacy.LaneDecide, choice)
+		old := string(v.AppendTo(nil, k))
+		v.Touch(r.now())
+		fresh := string(v.AppendTo(nil, k))
+		key := feature.Key{Site: "demo", Visitor: v.ID(k).Bytes()}
+		r.returning(key)
+		decisions := make(chan string, 8)
+		for n := range 8 {
+			go func() {
+				got := r.ask(request{visit: []string{old, fresh}[n%2]})
+				decisions <- fmt.Sprint(got.Eligible, *got.DecisionID, *got.Token)
+			}()
+		}
+		first := <-decisions
+		for range 7 {
+			if other := <-decisions; other != first {
+				t.Fatalf("one visitor was given\n%s and\n%s", first, other)
+			}
+		}
+		if p := r.store.Get(key); len(p.Serves) != 1 {
+			t.Fatalf("%d serves are remembered, want 1", len(p.Serves))
+		}
+	}
+	if rows := r.rows(); len(rows) != 20 {
+		t.Errorf("%d first serves are recorded for 20 visitors", len(rows))
+	}
+}
+
 func TestAnotherReplicaHonoursTheGrantCookie(t *testing.T) {
 	s := newSetup(t)
 	one, two := startReplica(t, s), startReplica(t, s)
@@ -117,6 +156,31 @@ func TestAnotherReplicaHonoursTheGrantCookie(t *testing.T) {
 	third.returning(key)
 	if got := third.ask(request{visit: visit, cookies: map[string]string{"_bk_d_demo": string(damaged)}}); got.grantCookie() == "" {
 		t.Error("a damaged grant cookie was believed")
+	}
+}
+
+func TestTokenSaysWhatTheAnswerSaysAfterTheTermsWereEdited(t *testing.T) {
+	s := newSetup(t)
+	r := startReplica(t, s)
+	visit, key := r.visitor("demo")
+	r.returning(key)
+	r.ask(request{visit: visit})
+	edited, err := site.Parse("sites.yaml", []byte(strings.Replace(sitesText, "percent: 10", "percent: 5", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var faults site.Faults
+	if s.rules, faults = eligibility.Compile(edited); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	got := r.ask(request{visit: visit})
+	keys, err := token.ParseJWKS(r.server.JWKS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := keys.Verify(*got.Token, token.Expect{Issuer: r.server.Issuer, Site: "demo", Now: r.now()})
+	if err != nil || *got.Reply.Offer.Percent != 5 || claims.Offer.Percent != 5 {
+		t.Errorf("the answer says %v %%, its token %v %% (%v), want 5", *got.Reply.Offer.Percent, claims.Offer.Percent, err)
 	}
 }
 
@@ -298,7 +362,8 @@ func TestRefusals(t *testing.T) {
 	f(request{headers: map[string]string{"Origin": "null"}}, 403, "origin-not-listed")
 	f(request{method: http.MethodPost}, 405, "method-not-allowed")
 	f(request{path: "/v2/decision"}, 404, "not-found")
-	f(request{headers: map[string]string{"Authorization": "Basic dGVzdA=="}}, 401, "bad-server-key")
+	f(request{headers: map[string]string{"Authorization": "Bearer wrong"}}, 401, "bad-server-key")
+	f(request{headers: map[string]string{"Authorization": "Basic dGVzdA=="}}, 200, "") // a staging shop's password
 }
 
 func TestPreflightAndHead(t *testing.T) {

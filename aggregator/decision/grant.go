@@ -1,6 +1,7 @@
 package decision
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 // grant is an active grant as its cookie carries it, so that any replica honours it before the
 // decisions table says so. It is sealed under the site's MAC key and bound to the visitor.
 type grant struct {
-	Visitor    [16]byte    `json:"v"`
-	Session    [16]byte    `json:"s"`
-	DecisionID [16]byte    `json:"d"`
+	Holder     []byte      `json:"h"` // a hash of the visitor's id, which itself never leaves us
+	Session    []byte      `json:"s"`
+	DecisionID []byte      `json:"d"`
 	Offer      string      `json:"o"`
 	Rule       string      `json:"r"`
 	Arm        feature.Arm `json:"a"`
@@ -27,10 +28,18 @@ type grant struct {
 
 const grantPurpose = "grant"
 
+// holder is what binds a grant to its visitor.
+func holder(k *keyring.Site, visitor privacy.ID) []byte {
+	id := visitor.Bytes()
+	bound := privacy.KeyedID(&k.MAC, grantPurpose, id[:]).Bytes()
+	return bound[:]
+}
+
 // sealGrant returns the cookie value for a serve.
 func sealGrant(k *keyring.Site, visitor privacy.ID, s feature.Serve) []byte {
+	session, decision := s.Session.Bytes(), s.DecisionID.Bytes()
 	payload, err := json.Marshal(grant{
-		visitor.Bytes(), s.Session.Bytes(), s.DecisionID.Bytes(), s.Offer, s.Rule, s.Arm, s.At.UnixMilli(), s.ValidUntil.UnixMilli(),
+		holder(k, visitor), session[:], decision[:], s.Offer, s.Rule, s.Arm, s.At.UnixMilli(), s.ValidUntil.UnixMilli(),
 	})
 	if err != nil {
 		panic("BUG: grant does not marshal: " + err.Error())
@@ -46,11 +55,13 @@ func openGrant(k *keyring.Site, visitor privacy.ID, value []byte) (feature.Serve
 		return feature.Serve{}, false
 	}
 	var g grant
-	if err := json.Unmarshal(payload, &g); err != nil || g.Visitor != visitor.Bytes() {
+	if err := json.Unmarshal(payload, &g); err != nil || !bytes.Equal(g.Holder, holder(k, visitor)) ||
+		len(g.Session) != 16 || len(g.DecisionID) != 16 {
 		return feature.Serve{}, false
 	}
 	return feature.Serve{
-		Offer: g.Offer, Rule: g.Rule, Arm: g.Arm, DecisionID: privacy.StoredID(g.DecisionID), Session: privacy.StoredID(g.Session),
+		Offer: g.Offer, Rule: g.Rule, Arm: g.Arm,
+		DecisionID: privacy.StoredID([16]byte(g.DecisionID)), Session: privacy.StoredID([16]byte(g.Session)),
 		At: time.UnixMilli(g.At), ValidUntil: time.UnixMilli(g.ValidUntil),
 	}, true
 }

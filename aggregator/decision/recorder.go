@@ -71,20 +71,31 @@ func (r *Recorder) FirstServe(row *Row) error {
 }
 
 // Repeat counts an answer that is no first serve. makeRow is called only for the first of its
-// minute.
+// minute, and not while others wait.
 func (r *Recorder) Repeat(site string, visitor [16]byte, offer, reason string, makeRow func() *Row) {
 	k := fold{site, visitor, offer, reason, r.now().Unix() / 60}
+	if !r.repeated(k, nil) {
+		r.repeated(k, makeRow())
+	}
+}
+
+// repeated counts an answer into its row. Without one it puts first there, if that is not nil, and
+// reports false if it is. What does not fit into memory is counted as lost.
+func (r *Recorder) repeated(k fold, first *Row) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if row := r.folded[k]; row != nil {
+	row := r.folded[k]
+	switch {
+	case row != nil:
 		row.Repeats++
-		return
-	}
-	if len(r.folded) >= maxFolded {
+	case len(r.folded) >= maxFolded:
 		r.lost.Inc()
-		return
+	case first == nil:
+		return false
+	default:
+		r.folded[k] = first
 	}
-	r.folded[k] = makeRow()
+	return true
 }
 
 // Run writes folded rows when their minute is over, until ctx ends; then it writes all of them.

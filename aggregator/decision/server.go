@@ -15,8 +15,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,7 @@ import (
 	"beckon/aggregator/feature"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/service"
 	"beckon/internal/site"
 )
 
@@ -59,8 +62,12 @@ type Server struct {
 	Config
 	m      metrics
 	tokens *tokenCache
+	turns  [turns]sync.Mutex // for first serves, by visitor
 	http   *fasthttp.Server
 }
+
+// turns is how many visitors can be given something at once: more than a disk commits together.
+const turns = 128
 
 // New returns a server that does not listen yet.
 func New(c Config) *Server {
@@ -105,7 +112,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.m.panics.Inc()
-			s.Log.Error("a request failed", "route", route)
+			s.Log.Error("panic in a request", "route", route, "type", fmt.Sprintf("%T", p), "stack", service.Callers())
 			ctx.Response.Reset()
 			ctx.SetStatusCode(fasthttp.StatusInternalServerError)
 			ctx.SetConnectionClose()

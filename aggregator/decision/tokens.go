@@ -12,6 +12,7 @@ type tokenCache struct {
 type tokenKey struct {
 	decision [16]byte
 	expires  int64
+	rule     string // with the version of its terms
 }
 
 const tokensPerGeneration = 50_000

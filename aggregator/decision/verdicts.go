@@ -30,9 +30,14 @@ type Verdicts struct {
 	conn driver.Conn
 }
 
+// verdictTimeout bounds how long a table for analysts may keep the follower from the next change.
+const verdictTimeout = time.Second
+
 // Changed evaluates the visitors, who are of one site, and writes their verdicts. It is called by
 // one goroutine, the follower's.
 func (w *Verdicts) Changed(ctx context.Context, visitors []feature.Key) {
+	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
+	defer cancel()
 	if err := w.write(ctx, visitors, time.Now()); err != nil {
 		w.Log.Warn("verdicts not written", "count", len(visitors), "error", err)
 	}
@@ -67,7 +72,7 @@ func (w *Verdicts) write(ctx context.Context, visitors []feature.Key, now time.T
 		values := p.At(now)
 		v := w.Program().Evaluate(eligibility.Input{
 			Site: st, Features: &values, Visitor: privacy.StoredID(k.Visitor), Lane: privacy.LaneDecide,
-			Since: time.UnixMilli(p.VisitorSince), Serves: p.Serves, DrawKey: (*[32]byte)(&keys.Decision),
+			Since: p.Since(), Serves: p.Serves, DrawKey: (*[32]byte)(&keys.Decision),
 		}, now)
 		offer := ""
 		if v.Offer != nil {

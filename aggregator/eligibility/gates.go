@@ -235,14 +235,14 @@ func capDetail(e *evaluation, o *offer) string {
 	return fmt.Sprintf("served %d times in 30 days, below %d needed", e.served(o, capWindow), o.Cap)
 }
 
-// checkCooldown also refuses a second grant in the session in which the first was used: it would be
-// the same decision, whose token the shop has taken already.
+// checkCooldown also refuses a second grant, or draw, in the session of the first: it would be the same
+// decision, whose token the shop may have taken already.
 func checkCooldown(e *evaluation, o *offer) Reason {
 	if o.Cooldown > 0 && e.served(o, o.Cooldown) > 0 {
 		return Cooldown
 	}
 	for i := range e.in.Serves {
-		if s := &e.in.Serves[i]; s.Used && s.Offer == o.ID && s.Session == e.in.Session {
+		if s := &e.in.Serves[i]; s.Offer == o.ID && s.Session == e.in.Session {
 			return Cooldown
 		}
 	}

@@ -119,6 +119,7 @@ func events(column string, days int) string {
 	return fmt.Sprintf("toInt64(uniqExactMergeIf(%s, hour >= %s))", column, window(days))
 }
 
+// distinct has no bound such as maxDistinct: only a program reaches that.
 func distinct(column string, days int) string {
 	return fmt.Sprintf("toInt64(uniqExactArrayIf(%s, hour >= %s))", column, window(days))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -55,12 +56,13 @@ type Follower struct {
 
 	processed  map[batch]time.Time // when they were loaded, by ClickHouse's clock
 	looked     time.Time           // ClickHouse's clock at the last look that was completed; zero before
+	begun      chan struct{}       // closed after the first
 	completeAt atomic.Int64        // Unix milliseconds: every batch loaded before is in the store
 }
 
 // NewFollower returns a follower that has read nothing yet. changed may be nil.
 func NewFollower(r *Reader, s *Store, changed func(context.Context, []Key), log *slog.Logger) *Follower {
-	return &Follower{reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}}
+	return &Follower{reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}, begun: make(chan struct{})}
 }
 
 // CompleteAt is the moment up to which all loaded changes are in the store; zero before the first
@@ -72,6 +74,10 @@ func (f *Follower) CompleteAt() time.Time {
 	return time.Time{}
 }
 
+// Begun is closed after the first completed look. No visitor may be read into the store before:
+// that look takes for granted that the store is empty.
+func (f *Follower) Begun() <-chan struct{} { return f.begun }
+
 // Run follows until ctx ends. While ClickHouse is down it keeps trying; the store keeps what it has
 // and CompleteAt stands still, which is how an answer's age becomes visible.
 func (f *Follower) Run(ctx context.Context) error {
@@ -82,6 +88,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errConnecting): // a look-up is at it, and will be done soon
 		case err != nil:
 			if !failing {
 				f.log.Error("cannot follow changes, answering from memory", "error", err)
@@ -126,6 +133,9 @@ func (f *Follower) poll(ctx context.Context) error {
 		if clock.Sub(at) > 2*loadsLookBack {
 			delete(f.processed, b)
 		}
+	}
+	if f.looked.IsZero() {
+		close(f.begun)
 	}
 	f.looked = clock
 	f.completeAt.Store(start.UnixMilli())

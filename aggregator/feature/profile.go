@@ -115,29 +115,63 @@ func (p *Profile) At(now time.Time) Features {
 	return f
 }
 
-// distinct counts different values over the hours since start. Visitors have few: a sorted slice on
-// the stack of small profiles beats a map.
+// maxDistinct bounds how many sessions, and how many products, of a visitor's hours are remembered,
+// the newest first. People have tens; a program that makes up thousands must cost no more than they do.
+const maxDistinct = 2000
+
+// distinct counts different values over the hours since start. Most visitors have few: sorting them
+// on the stack beats a map.
 func (p *Profile) distinct(start int64, values func(*Hour) []uint64) int64 {
 	var few [64]uint64
 	seen := few[:0]
 	for i := range p.Hours {
-		if p.Hours[i].Start < start {
-			continue
-		}
-		for _, v := range values(&p.Hours[i]) {
-			if at, found := slices.BinarySearch(seen, v); !found {
-				seen = slices.Insert(seen, at, v)
-			}
+		if p.Hours[i].Start >= start {
+			seen = append(seen, values(&p.Hours[i])...)
 		}
 	}
-	return int64(len(seen))
+	slices.Sort(seen)
+	return int64(len(slices.Compact(seen)))
 }
 
-// WithServe returns a copy of p that knows of one more serve.
+// trim keeps the newest maxDistinct sessions and products of all hours together.
+func (p *Profile) trim() {
+	sessions, products := maxDistinct, maxDistinct
+	for i := len(p.Hours) - 1; i >= 0; i-- {
+		h := &p.Hours[i]
+		h.Sessions, h.Products = slices.Clone(h.Sessions[:min(len(h.Sessions), sessions)]), slices.Clone(h.Products[:min(len(h.Products), products)])
+		sessions, products = sessions-len(h.Sessions), products-len(h.Products)
+	}
+}
+
+// Since is when the visitor cookie was made, the zero time when that is not known.
+func (p *Profile) Since() time.Time {
+	if p.VisitorSince == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(p.VisitorSince)
+}
+
+// WithServe returns a copy of p that knows of one more serve, or p when it knows of it.
 func (p *Profile) WithServe(s Serve) *Profile {
+	for i := range p.Serves {
+		if p.Serves[i].DecisionID == s.DecisionID {
+			return p
+		}
+	}
+	s.Used = s.Used || p.hasUsed(s.DecisionID)
 	next := *p
 	next.Serves = append(slices.Clip(p.Serves), s)
 	return &next
+}
+
+// hasUsed reports whether an order was placed with a decision.
+func (p *Profile) hasUsed(decision privacy.ID) bool {
+	for i := range p.Orders {
+		if p.Orders[i].Decision == decision.Hex() {
+			return true
+		}
+	}
+	return false
 }
 
 // windowStart is the beginning of the last n x 24 h, rounded down to the hour, in Unix seconds.

@@ -62,14 +62,13 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 		list[i] = fixedString(k.Visitor)
 	}
 	visitors := strings.NewReplacer("{visitors}", strings.Join(list, ", "))
-	since := readAt.Add(-hoursBack)
 	for _, part := range []struct {
 		what, sql string
 		args      []any
 		scan      func(driver.Rows, map[string]*Profile) error
 	}{
-		{"hours", hoursSQL, []any{site, since}, scanHour},
-		{"visitors", visitorsSQL, []any{site, since}, scanVisitor},
+		{"hours", hoursSQL, []any{site, readAt.Add(-hoursBack)}, scanHour},
+		{"visitors", visitorsSQL, []any{site}, scanVisitor},
 		{"orders", ordersSQL, []any{site, site, readAt.Add(-ordersBack)}, scanOrder},
 		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, scanServe},
 	} {
@@ -80,6 +79,9 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 		if err := scanAll(rows, byVisitor, part.scan); err != nil {
 			return nil, fmt.Errorf("read %s of %d visitors: %w", part.what, len(keys), err)
 		}
+	}
+	for _, p := range profiles {
+		p.trim()
 	}
 	return profiles, nil
 }
@@ -156,9 +158,7 @@ func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
 	s.DecisionID, s.Session = storedID(decision), storedID(session)
 	s.At, s.ValidUntil = time.UnixMilli(at), time.UnixMilli(until)
 	if p := profiles[visitor]; p != nil {
-		for i := range p.Orders { // scanned before
-			s.Used = s.Used || p.Orders[i].Decision == s.DecisionID.Hex()
-		}
+		s.Used = p.hasUsed(s.DecisionID) // orders were scanned before
 		p.Serves = append(p.Serves, s)
 	}
 	return nil

@@ -104,9 +104,9 @@ func (s *Store) Put(k Key, p *Profile, now time.Time) {
 	s.putLocked(k, p)
 }
 
-// Update replaces the profile of k by change(profile) in one step; change gets an empty profile
-// when there is none and must return a new one.
-func (s *Store) Update(k Key, change func(*Profile) *Profile) *Profile {
+// AddServe adds a serve to the profile of k. When the profile has been dropped meanwhile, known, the
+// one that the serve was decided on, takes its place; it may be nil.
+func (s *Store) AddServe(k Key, known *Profile, serve Serve) {
 	p := s.Get(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,11 +114,12 @@ func (s *Store) Update(k Key, change func(*Profile) *Profile) *Profile {
 		p = newer
 	}
 	if p == nil {
+		p = known
+	}
+	if p == nil {
 		p = &Profile{}
 	}
-	p = change(p)
-	s.putLocked(k, p)
-	return p
+	s.putLocked(k, p.WithServe(serve))
 }
 
 // Delete forgets k everywhere.
@@ -156,13 +157,7 @@ func (s *Store) rotateLocked(now time.Time) {
 // keepServes returns p with those serves of old that p does not know.
 func (p *Profile) keepServes(old *Profile) *Profile {
 	for _, s := range old.Serves {
-		known := false
-		for i := range p.Serves {
-			known = known || p.Serves[i].DecisionID == s.DecisionID
-		}
-		if !known {
-			p = p.WithServe(s)
-		}
+		p = p.WithServe(s)
 	}
 	return p
 }

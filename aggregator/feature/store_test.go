@@ -64,7 +64,8 @@ func TestStoreKeepsAServeThatClickHouseDoesNotKnowYet(t *testing.T) {
 	now := time.Now()
 	s.Put(storeKey(1), &Profile{ReadAt: now}, now)
 	serve := Serve{Offer: "welcome-back", DecisionID: privacy.StoredID([16]byte{1}), At: now}
-	s.Update(storeKey(1), func(p *Profile) *Profile { return p.WithServe(serve) })
+	s.AddServe(storeKey(1), nil, serve)
+	s.AddServe(storeKey(1), nil, serve) // by two requests at once
 	s.Put(storeKey(1), &Profile{ReadAt: now.Add(time.Second)}, now)
 	if p := s.Get(storeKey(1)); len(p.Serves) != 1 {
 		t.Errorf("serves %+v, want the one of a second ago", p.Serves)
@@ -102,6 +103,25 @@ func TestRecentlySeenFadeWithTime(t *testing.T) {
 	}
 	if n := s.Len(); n != 1 {
 		t.Errorf("%d recently seen after 40 minutes, want only the one who came back", n)
+	}
+}
+
+func TestVisitorWhoMakesUpThousandsIsBounded(t *testing.T) {
+	now := time.Now()
+	p := &Profile{}
+	for h := 99; h >= 0; h-- {
+		hour := Hour{Start: now.Add(-time.Duration(h) * time.Hour).Unix()}
+		for n := range 1000 {
+			hour.Products = append(hour.Products, uint64(h*1000+n))
+		}
+		p.Hours = append(p.Hours, hour)
+	}
+	p.trim()
+	if n := p.At(now).DistinctProducts7d; n != maxDistinct {
+		t.Errorf("%d of 100,000 products count, want the newest %d", n, maxDistinct)
+	}
+	if newest := p.Hours[99]; len(newest.Products) != 1000 {
+		t.Errorf("%d products of the newest hour are left, want all", len(newest.Products))
 	}
 }
 

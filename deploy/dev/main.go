@@ -78,7 +78,7 @@ func (c *Config) run(ctx context.Context) (err error) {
 	if err := applySchema(ctx, dsn); err != nil {
 		return err
 	}
-	common := []string{"--sites", sites, "--keyring-dir", c.path("keyring"), "--clickhouse-dsn", dsn, "--database", database, "--dev-switches"}
+	common := []string{"--sites", sites, "--keyring-dir", c.path("keyring"), "--database", database, "--dev-switches"}
 	for _, s := range []struct {
 		name, admin string
 		args        []string
@@ -90,7 +90,7 @@ func (c *Config) run(ctx context.Context) (err error) {
 			"--listen", c.Collector, "--admin", c.CollectorAdmin, "--spool-dir", c.path("spool"), "--geo", geo, "--trusted-proxy", "127.0.0.0/8",
 		}},
 	} {
-		service, err := startService(s.name, c.path("log", s.name+".log"), append(append([]string{"serve"}, common...), s.args...)...)
+		service, err := startService(s.name, c.path("log", s.name+".log"), []string{"BECKON_CLICKHOUSE_DSN=" + dsn}, append(append([]string{"serve"}, common...), s.args...)...)
 		if err != nil {
 			return err
 		}

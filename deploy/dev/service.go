@@ -27,8 +27,9 @@ type service struct {
 	endedBy error         // of Wait; read after ended
 }
 
-// startService starts the binary that lies beside this one.
-func startService(name, logFile string, args ...string) (*service, error) {
+// startService starts the binary that lies beside this one. What is secret goes into env: everybody
+// on the machine can read arguments.
+func startService(name, logFile string, env []string, args ...string) (*service, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the binaries: %w", err)
@@ -39,6 +40,7 @@ func startService(name, logFile string, args ...string) (*service, error) {
 	}
 	s := &service{name: name, log: logFile, ended: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(filepath.Dir(self), name), args...)
+	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
 	s.cmd.SysProcAttr = childAttributes()
 	started := make(chan error)

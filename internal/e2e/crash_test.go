@@ -200,14 +200,14 @@ func TestFirstServeOutlivesAKilledAggregator(t *testing.T) {
 	s.start()
 	t.Run("for a browser with all its cookies", func(t *testing.T) {
 		v := s.newVisitor("demo")
-		first, _ := v.becomesEligible()
+		first := v.becomesEligible()
 		s.aggregator.kill()
 		s.aggregator.start()
 		s.keepsGrant(v, first)
 	})
 	t.Run("for a browser that has lost the cookie of the grant", func(t *testing.T) {
 		v := s.newVisitor("demo")
-		first, _ := v.becomesEligible()
+		first := v.becomesEligible()
 		s.aggregator.kill()
 		v.forgetGrant()
 		s.aggregator.start()
@@ -253,7 +253,7 @@ func TestReplicasAgree(t *testing.T) {
 	eventually(t, other.ready)
 	t.Run("on a grant that one of them has just given", func(t *testing.T) {
 		v := s.newVisitor("demo")
-		first, _ := v.becomesEligible()
+		first := v.becomesEligible()
 		for _, a := range []*service{other, s.aggregator, other} {
 			if again := v.asks(a); again.same() != first.same() {
 				t.Errorf("%s\nand before\n%s", again.same(), first.same())
@@ -261,28 +261,25 @@ func TestReplicasAgree(t *testing.T) {
 		}
 	})
 	t.Run("on who gets the offer and who is held out", func(t *testing.T) {
+		visitors := make([]*visitor, 16)
+		for i := range visitors {
+			visitors[i] = s.newVisitor("half")
+			visitors[i].comesTwice()
+		}
 		arms := map[string]int{}
-		for range 12 {
-			v := s.newVisitor("half")
-			first, _ := v.becomesEligible()
+		for _, v := range visitors {
+			first := v.draws(s.aggregator)
 			if first.Arm == "" || first.Eligible != (first.Arm == "treatment") {
 				t.Fatalf("decision %+v", first)
 			}
 			arms[first.Arm]++
 			v.forgetGrant() // each of them has to draw by itself
-			var again decision
-			eventually(t, func() error {
-				if again = v.asks(other); again.ID == "" {
-					return fmt.Errorf("reason %s", again.Reason)
-				}
-				return nil
-			})
-			if again.ID != first.ID || again.Arm != first.Arm {
+			if again := v.draws(other); again.ID != first.ID || again.Arm != first.Arm {
 				t.Errorf("one says %s %s, the other %s %s", first.ID, first.Arm, again.ID, again.Arm)
 			}
 		}
 		if arms["treatment"] == 0 || arms["holdout"] == 0 {
-			t.Errorf("arms %v of 12 visitors, want some in both", arms)
+			t.Errorf("arms %v of %d visitors, want some in both", arms, len(visitors))
 		}
 	})
 }

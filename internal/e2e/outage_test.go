@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,9 @@ func TestOutageOfClickHouse(t *testing.T) {
 	s.aggregator.flags = append(s.aggregator.flags, "--drain-timeout", "1s") // which it will wait for in vain
 	s.start()
 	known := s.newVisitor("demo")
-	first, _ := known.becomesEligible()
+	first := known.becomesEligible()
+	asksLate := s.newVisitor("demo")
+	asksLate.mayHaveOffer()
 	s.killClickHouse()
 	began := time.Now()
 
@@ -48,6 +51,12 @@ func TestOutageOfClickHouse(t *testing.T) {
 		})
 		if fresh.After(began) {
 			t.Errorf("fresh_at is %s, after the outage began at %s", fresh, began)
+		}
+	})
+	firstLate := asksLate.asks(s.aggregator)
+	t.Run("a first serve is given too", func(t *testing.T) {
+		if !firstLate.Eligible || firstLate.Token == "" {
+			t.Errorf("decision %+v, want the offer", firstLate)
 		}
 	})
 	t.Run("a stranger is told that there is no offer, in time", func(t *testing.T) {
@@ -89,6 +98,10 @@ func TestOutageOfClickHouse(t *testing.T) {
 	})
 
 	s.restartClickHouse()
+	t.Run("a grant of which nobody but the disk knew is not given once more", func(t *testing.T) {
+		asksLate.forgetGrant()
+		s.keepsGrant(asksLate, firstLate)
+	})
 	t.Run("everything arrives once, and offers go on", func(t *testing.T) {
 		eventually(t, func() error { return s.hasOnce(ids) })
 		eventually(t, s.aggregator.ready)
@@ -103,4 +116,38 @@ func TestOutageOfClickHouse(t *testing.T) {
 		}
 		s.ledgerCloses()
 	})
+}
+
+func TestSilentClickHouse(t *testing.T) {
+	s := newStack(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, as a hanging server's kernel does, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, p := range []*service{s.collector, s.aggregator} {
+		p.flags = append(p.flags, "--clickhouse-dsn", "clickhouse://default@"+l.Addr().String()+"/default", "--drain-timeout", "1s")
+		p.start()
+	}
+	v := s.newVisitor("demo")
+	for range 3 {
+		v.tells("page_view")
+		asked := time.Now()
+		d := v.asks(s.aggregator)
+		if took := time.Since(asked); took > time.Second { // 50 ms, and a machine that is busy with tests
+			t.Errorf("the answer took %s", took)
+		}
+		if d.Eligible || d.Reason != "STALE" {
+			t.Errorf("decision %+v, want no offer for want of features", d)
+		}
+	}
+	for _, p := range []*service{s.collector, s.aggregator} {
+		began := time.Now()
+		if code := p.stop(); code != 0 {
+			t.Errorf("%s ended with %d", p.name, code)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s took %s to stop, with a drain timeout of 1 s", p.name, took)
+		}
+	}
 }

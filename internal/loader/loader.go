@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -61,6 +62,8 @@ type Loader struct {
 	Config
 	conn      driver.Conn
 	durations []time.Duration // of the most recent inserts
+	gathering time.Duration   // what the source was told last
+	refused   atomic.Bool     // the last try was answered with an error
 	m         metrics
 }
 
@@ -69,7 +72,7 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Loader{Config: c, m: newMetrics(c.Registerer)}
+	return &Loader{Config: c, gathering: minSealing, m: newMetrics(c.Registerer)}
 }
 
 // Run loads batches until ctx ends or the spool fails. It needs no ClickHouse to start with: while
@@ -77,7 +80,7 @@ func New(c Config) *Loader {
 func (l *Loader) Run(ctx context.Context) error {
 	defer l.disconnect()
 	for {
-		b, err := l.Source.Next(ctx)
+		b, err := l.next(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -93,27 +96,52 @@ func (l *Loader) Run(ctx context.Context) error {
 	}
 }
 
-// loadUntilDone retries one batch for ever; only the end of ctx or a spool that cannot be read
-// stops it.
+// next waits for a batch. Batches gather so that inserts do not follow each other too closely: once
+// nothing has come for as long as one gathers, the next one need not.
+func (l *Loader) next(ctx context.Context) (*spool.Batch, error) {
+	quiet, cancel := context.WithTimeout(ctx, l.gathering)
+	defer cancel()
+	b, err := l.Source.Next(quiet)
+	if err == nil || quiet.Err() == nil || ctx.Err() != nil {
+		return b, err
+	}
+	l.gather(minSealing)
+	return l.Source.Next(ctx)
+}
+
+func (l *Loader) gather(interval time.Duration) {
+	l.gathering = interval
+	l.Source.Sealing(interval)
+}
+
+// loadUntilDone brings one batch to its end and retries every step for ever: a full disk or a shortage
+// of files is no better a reason to stop than a ClickHouse that is down. Only the end of ctx and a
+// spool that has failed stop it.
 func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
-	rows, err := l.Table.decode(b)
-	if err != nil {
-		return fmt.Errorf("read batch %s: %w", b.ID.Token(), err)
+	var rows decoded
+	for _, step := range []func() error{
+		func() (err error) { rows, err = l.Table.decode(b); return err },
+		func() error { return l.bury(b.ID, rows.refused()) },
+		func() error { return l.load(ctx, b, rows) },
+		func() error { return l.Source.Done(b.ID) },
+	} {
+		if err := l.retry(ctx, b.ID, step); err != nil {
+			return err
+		}
 	}
-	if err := l.bury(b.ID, rows.refused()); err != nil {
-		return err
-	}
+	return nil
+}
+
+func (l *Loader) retry(ctx context.Context, id spool.BatchID, step func() error) error {
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		start := time.Now()
-		err := l.load(ctx, b, rows)
-		if err == nil {
-			l.succeeded(time.Since(start), rows.rows())
-			return l.Source.Done(b.ID)
+		err := step()
+		if err == nil || errors.Is(err, spool.ErrFailed) || errors.Is(err, spool.ErrClosed) {
+			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		l.failed(b.ID, err)
+		l.failed(id, err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -124,6 +152,7 @@ func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
 
 // load makes one try: rows, ledger lines, then the mark that both are in.
 func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
 	if l.conn == nil {
@@ -139,14 +168,23 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
 			return err
 		}
 	}
-	if err := l.insertLedger(ctx, b); err != nil {
+	if err := l.insertLedger(ctx, b, len(rows.refused())); err != nil {
 		return err
 	}
-	return l.insertMark(ctx, b, rows.rows())
+	if err := l.insertMark(ctx, b, rows.rows()); err != nil {
+		return err
+	}
+	l.succeeded(time.Since(start), rows.rows())
+	return nil
 }
 
-func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch) error {
+// insertLedger writes what the batch counted, and how many of its records are dead letters: those
+// were counted as stored. Which site they were of cannot be read from them.
+func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch, deadLetters int) error {
 	lines := b.Counts()
+	if deadLetters > 0 {
+		lines = append(slices.Clip(lines), spool.LedgerLine{Minute: b.Last.Truncate(time.Minute), Reason: "dead-letter", N: uint64(deadLetters)})
+	}
 	if len(lines) == 0 || !l.Table.ledger() {
 		return nil
 	}
@@ -189,11 +227,12 @@ func (l *Loader) succeeded(took time.Duration, rows int) {
 	l.m.rows.Add(float64(rows))
 	l.m.seconds.Observe(took.Seconds())
 	l.m.failing.Set(0)
+	l.refused.Store(false)
 	if len(l.durations) == recent {
 		l.durations = slices.Delete(l.durations, 0, 1)
 	}
 	l.durations = append(l.durations, took)
-	l.Source.Sealing(sealingFor(l.durations))
+	l.gather(sealingFor(l.durations))
 }
 
 // sealingFor returns how long a batch should gather, from the durations of recent inserts.
@@ -209,11 +248,16 @@ func (l *Loader) failed(id spool.BatchID, err error) {
 	l.m.failures.WithLabelValues(failureCode(err)).Inc()
 	l.m.failing.Set(1)
 	l.Log.Error("batch not loaded, trying again", "table", l.Table.name(), "batch", id.Token(), "error", err)
-	var refusal *clickhouse.Exception
-	if !errors.As(err, &refusal) {
+	var answer *clickhouse.Exception
+	l.refused.Store(errors.As(err, &answer))
+	if !l.refused.Load() {
 		l.disconnect()
 	}
 }
+
+// Refused reports whether ClickHouse answers and refuses the batch that is being tried. Safe for
+// concurrent use.
+func (l *Loader) Refused() bool { return l.refused.Load() }
 
 func (l *Loader) disconnect() {
 	if l.conn != nil {

@@ -261,3 +261,100 @@ func TestDrainWithoutAServerEndsWithItsContext(t *testing.T) {
 		t.Errorf("%d segments are left on disk, want the one that nobody took", n)
 	}
 }
+
+// told is a spool that notes how long its batches were told to gather.
+type told struct {
+	*spool.Spool
+	intervals chan time.Duration
+}
+
+func (s told) Sealing(interval time.Duration) {
+	s.Spool.Sealing(interval)
+	s.intervals <- interval
+}
+
+// slow takes its time over every statement.
+type slow struct{ driver.Conn }
+
+func (c slow) PrepareBatch(ctx context.Context, query string, opts ...driver.PrepareBatchOption) (driver.Batch, error) {
+	time.Sleep(20 * time.Millisecond)
+	return c.Conn.PrepareBatch(ctx, query, opts...)
+}
+
+func (c slow) Close() error { return nil } // the test's connection lives on
+
+func TestBatchesGatherWhileInsertsAreSlowAndNotAfterAQuietTime(t *testing.T) {
+	conn, _ := server(t)
+	dir := t.TempDir()
+	s := told{openSpool(t, dir), make(chan time.Duration, 10)}
+	fill(t, s.Spool, 0, 10)
+	l := loader.New(loader.Config{
+		Source: s, Table: loader.Events(), Database: db, DeadLetter: filepath.Join(dir, "dead"),
+		Connect: func(context.Context) (driver.Conn, error) { return slow{conn}, nil },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	busy, quiet := <-s.intervals, <-s.intervals
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if busy < 8*60*time.Millisecond || busy > time.Second || quiet != 250*time.Millisecond {
+		t.Errorf("a batch gathers for %s after slow inserts and for %s after a quiet time, want 480 ms to 1 s, then 250 ms", busy, quiet)
+	}
+}
+
+// forgetful is a spool whose Done fails at first, as it does when no file can be opened.
+type forgetful struct {
+	*spool.Spool
+	faults int
+}
+
+func (s *forgetful) Done(id spool.BatchID) error {
+	if s.faults--; s.faults >= 0 {
+		return fmt.Errorf("too many open files")
+	}
+	return s.Spool.Done(id)
+}
+
+func TestPassingLocalFaultsEndNothing(t *testing.T) {
+	conn, connect := server(t)
+	dir := t.TempDir()
+	s := &forgetful{openSpool(t, dir), 2}
+	good := pageView(1)
+	if err := s.Append([]spool.Entry{{Site: "demo", Payload: good[:20]}, {Site: "demo", Payload: good}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	letters := filepath.Join(dir, "no room yet", "dead") // cannot be opened, as on a full disk
+	l := loader.New(loader.Config{Source: s, Table: loader.Events(), Connect: connect, Database: db, DeadLetter: letters})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	if err := os.Mkdir(filepath.Dir(letters), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); s.Stats().Segments > 0; time.Sleep(5 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			t.Fatalf("the loader ended: %v", err)
+		default:
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the batch is still there after 20 s")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := scalar(t, conn, "SELECT count() FROM "+db+".events"); n != 1 {
+		t.Errorf("%d rows, want the good one once", n)
+	}
+	if n := scalar(t, conn, "SELECT sum(n) FROM "+db+".ledger FINAL WHERE reason = 'dead-letter'"); n != 1 {
+		t.Errorf("%d dead letters in the ledger, want 1", n)
+	}
+}

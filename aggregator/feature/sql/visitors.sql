@@ -16,6 +16,6 @@ SELECT
     argMaxMerge(utm_medium) AS utm_medium_last,
     argMaxMerge(utm_campaign) AS utm_campaign_last
 FROM {database}.visitor_activity
-WHERE site = ? AND visitor IN ({visitors}) AND hour >= ?
+WHERE site = ? AND visitor IN ({visitors})
 GROUP BY visitor
 SETTINGS max_threads = 1
