@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/alecthomas/kong"
 
+	"beckon/internal/service"
 	"beckon/internal/spool"
 )
 
@@ -50,13 +50,13 @@ func (c *Config) settings() (settings, error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 
-	if !isAddress(c.Listen) {
+	if !service.IsAddress(c.Listen) {
 		fault("--listen %q is no address: write host:port, such as 127.0.0.1:8080", c.Listen)
 	}
-	if !isAddress(c.Admin) {
+	if !service.IsAddress(c.Admin) {
 		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8090", c.Admin)
 	}
-	if c.DevSwitches && !isLoopback(c.Listen) {
+	if c.DevSwitches && !service.IsLoopback(c.Listen) {
 		fault("--dev-switches lets anybody who can reach %s rewrite cookies: use a loopback --listen address, or leave it out", c.Listen)
 	}
 	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
@@ -99,20 +99,6 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("read network: %w", err)
 	}
 	return prefix.Masked(), nil
-}
-
-func isAddress(addr string) bool {
-	_, _, err := net.SplitHostPort(addr)
-	return err == nil
-}
-
-func isLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // cli is the command line: `serve` is what happens without a word.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -25,6 +24,7 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
 	"beckon/internal/privacy"
+	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 )
@@ -132,7 +132,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("--spool-dir: %w", err)
 	}
-	defer closeSpool(events, log)
+	defer service.CloseSpool(events, log)
 	public, err := ingest.New(ingest.Config{
 		Spool: events, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
 		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
@@ -145,27 +145,26 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		Connect: func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) },
 	})
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
-		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return spoolReady(events) }}},
+		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}},
 		map[string]http.Handler{"/ledger": ledgerPage(events)})}
-	publicPort, privatePort, err := c.listen()
+	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
 	if err != nil {
 		return err
 	}
 
-	stop := stopper{within: c.DrainTimeout}
+	stop := service.Deadline{Within: c.DrainTimeout}
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, syscall.SIGINT, syscall.SIGTERM))
 	g.Add(func() error { return public.Serve(publicPort) }, func(error) {
-		ctx, cancel := stop.context()
+		ctx, cancel := stop.Context()
 		defer cancel()
 		if err := public.Shutdown(ctx); err != nil {
 			log.Warn("requests were cut off", "error", err)
 		}
 	})
-	loading, stopLoading := loop(func(ctx context.Context) error { return loadUntil(ctx, load, events, &stop) })
-	g.Add(loading, stopLoading)
-	g.Add(loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
-	g.Add(loop(func(ctx context.Context) error { return failedSpool(ctx, events) }))
+	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, events, &stop) }))
+	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
+	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, events) }))
 	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
 	log.Info("collector serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),
 		"sites", len(p.sites.File().Sites), "version", admin.Version)
@@ -175,103 +174,6 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return nil
 	}
 	return err
-}
-
-// loadUntil brings events to ClickHouse. When ctx ends, ingest has stopped: what it left is sealed and
-// brought there too, as far as the time reaches; the rest waits on disk for the next start.
-func loadUntil(ctx context.Context, l *loader.Loader, events *spool.Spool, stop *stopper) error {
-	if err := l.Run(ctx); err != nil {
-		return err
-	}
-	if err := events.Seal(); err != nil {
-		return err
-	}
-	ctx, cancel := stop.context()
-	defer cancel()
-	return l.Drain(ctx)
-}
-
-// loop makes an actor of a function that runs until its context ends. The interrupt waits for it, so that
-// what is stopped later may still be needed by it.
-func loop(f func(context.Context) error) (execute func() error, interrupt func(error)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	execute = func() error {
-		defer close(ended)
-		return f(ctx)
-	}
-	return execute, func(error) {
-		cancel()
-		<-ended
-	}
-}
-
-// stopper gives all steps of a stop one deadline, counted from the first. The steps run one after another.
-type stopper struct {
-	within   time.Duration
-	deadline time.Time
-}
-
-func (s *stopper) context() (context.Context, context.CancelFunc) {
-	if s.deadline.IsZero() {
-		s.deadline = time.Now().Add(s.within)
-	}
-	return context.WithDeadline(context.Background(), s.deadline)
-}
-
-// failedSpool ends the service when the disk has failed: nothing more can be accepted, and only a new
-// start can find out what is really there.
-func failedSpool(ctx context.Context, events *spool.Spool) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-events.Failed():
-		return errors.New("the spool's disk failed, see the log above: nothing more can be accepted; start again when it is in order")
-	}
-}
-
-func spoolReady(events *spool.Spool) error {
-	select {
-	case <-events.Failed():
-		return errors.New("the disk failed")
-	default:
-		return nil
-	}
-}
-
-// closeSpool says what is left for the next start.
-func closeSpool(events *spool.Spool, log *slog.Logger) {
-	left := events.Stats()
-	if err := events.Close(); err != nil {
-		log.Error("spool not closed in order", "error", err)
-		return
-	}
-	log.Info("collector stopped", "records_on_disk", left.Records, "bytes_on_disk", left.Bytes)
-}
-
-// listen takes both ports; the error names the flags of those that it could not take.
-func (c *Config) listen() (public, private net.Listener, err error) {
-	public, publicErr := net.Listen("tcp", c.Listen)
-	private, privateErr := net.Listen("tcp", c.Admin)
-	if publicErr == nil && privateErr == nil {
-		return public, private, nil
-	}
-	for _, ln := range []net.Listener{public, private} {
-		if ln != nil {
-			ln.Close()
-		}
-	}
-	return nil, nil, errors.Join(portFault("--listen", publicErr), portFault("--admin", privateErr))
-}
-
-func portFault(flag string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: %w: stop what holds the port, or name another", flag, err)
-	}
-	return fmt.Errorf("%s: %w", flag, err)
 }
 
 // ledgerPage shows what the spool has counted and ClickHouse does not know yet.

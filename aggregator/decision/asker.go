@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"beckon/internal/cookie"
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 )
@@ -15,6 +16,7 @@ import (
 type asker struct {
 	site    *site.Site
 	byKey   bool // asked by the shop's own back end
+	jar     cookie.Jar
 	visit   privacy.Visit
 	known   bool // visit is valid and may be used
 	visitor privacy.ID
@@ -41,7 +43,6 @@ var (
 // identify finds out who asks.
 func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refusal) {
 	a := asker{site: st}
-	value := visitorCookie(&ctx.Request.Header, st.ID)
 	// Another scheme than Bearer is the shop's own, such as the password of a staging shop, which
 	// browsers send to everything on its host.
 	if key, isBearer := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer ")); isBearer {
@@ -49,21 +50,19 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 			return a, badServerKey
 		}
 		a.byKey = true
-		value = ctx.Request.Header.Peek("Beckon-Visitor")
 	}
 	keys, err := s.Keys.Site(st.ID)
 	if err != nil {
 		s.Log.Error("site has no keys", "site", st.ID, "error", err)
 		return a, unknownSite
 	}
-	if len(value) > 0 {
-		a.visit, a.known = privacy.OpenVisit(keys, value, s.Now())
+	h := &ctx.Request.Header
+	a.jar = cookie.NamesOf(st).On(overHTTPS(ctx))
+	a.visit, a.known = a.jar.Read(h, keys, s.Now())
+	if a.byKey {
+		a.visit, a.known = privacy.OpenVisit(keys, h.Peek("Beckon-Visitor"), s.Now())
 	}
-	signals := privacy.Signals{
-		GPC:    exactly(ctx, "Sec-GPC", "1"),
-		DNT:    exactly(ctx, "DNT", "1"),
-		OptOut: string(ctx.Request.Header.Cookie(privacy.OptOutCookie)) == "1",
-	}
+	signals := privacy.Signals{GPC: cookie.Says(h, "Sec-GPC", "1"), DNT: cookie.Says(h, "DNT", "1"), OptOut: a.jar.OptedOut}
 	policy := st.Consent
 	if a.known {
 		signals.Recorded = a.visit.Recorded()
@@ -75,7 +74,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
-		a.bot = s.Agents.Parse(privacy.HintsOf(ctx.Request.Header.Peek)).Bot != privacy.Bucket{}
+		a.bot = s.Agents.Parse(privacy.HintsOf(h.Peek)).Bot != privacy.Bucket{}
 	}
 	return a, nil
 }
@@ -90,22 +89,8 @@ func grantedByDefault(p privacy.Policy, granted privacy.Lane) privacy.Lane {
 	return min(highest, granted)
 }
 
-// visitorCookie returns the value of the site's visitor cookie under either of its names. Where
-// both are sent the host-only one wins: no other host can have set it.
-func visitorCookie(h *fasthttp.RequestHeader, siteID string) []byte {
-	if v := h.Cookie(privacy.CookieName(siteID, true)); len(v) > 0 {
-		return v
-	}
-	return h.Cookie(privacy.CookieName(siteID, false))
-}
-
-// exactly reports whether any line of the header has exactly that value; a second line with
-// another value does not undo it.
-func exactly(ctx *fasthttp.RequestCtx, header, value string) bool {
-	for _, line := range ctx.Request.Header.PeekAll(header) {
-		if string(line) == value {
-			return true
-		}
-	}
-	return false
+// overHTTPS reports whether the shopper speaks https; the proxy in front says so. Whoever sends the
+// header himself only changes which of his own cookies count.
+func overHTTPS(ctx *fasthttp.RequestCtx) bool {
+	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
 }

@@ -29,7 +29,7 @@ type answer struct {
 // decide reaches the verdict for a and records it. It does no I/O for a visitor in memory, except
 // for the first serve of a grant, which is durable before decide returns.
 func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
-	ans, in, err := s.prepare(ctx, a)
+	ans, in, err := s.prepare(a)
 	if err != nil {
 		return ans, err
 	}
@@ -50,7 +50,7 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
 }
 
 // prepare gathers what the verdict for a depends on.
-func (s *Server) prepare(ctx *fasthttp.RequestCtx, a asker) (answer, eligibility.Input, error) {
+func (s *Server) prepare(a asker) (answer, eligibility.Input, error) {
 	ans := answer{asker: a, now: s.Now()}
 	keys, err := s.Keys.Site(a.site.ID)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) prepare(ctx *fasthttp.RequestCtx, a asker) (answer, eligibility
 		in.Features, in.Serves = &ans.values, ans.profile.Serves
 	}
 	in.Stale = ans.now.Sub(ans.freshAt) > s.StaleAfter
-	if value := ctx.Request.Header.Cookie(grantName(a.site.ID)); len(value) > 0 {
+	for _, value := range a.jar.Grants {
 		if serve, ok := openGrant(keys, a.visitor, value); ok {
 			in.Serves = withServe(in.Serves, serve)
 		}
@@ -119,9 +119,11 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 	}
 	s.m.firstServes.WithLabelValues(ans.site.ID, string(v.Arm)).Inc()
 	s.Store.AddServe(key, ans.profile, serve)
-	setGrantCookie(ctx, ans.site, sealGrant(keys, ans.visitor, serve), v.ValidUntil, ans.now)
-	ans.token, err = s.tokenFor(ans, []feature.Serve{serve})
-	return true, err
+	if ans.token, err = s.tokenFor(ans, []feature.Serve{serve}); err != nil {
+		return true, err
+	}
+	ans.jar.SetGrant(&ctx.Response.Header, sealGrant(keys, ans.visitor, serve), v.ValidUntil.Sub(ans.now))
+	return true, nil
 }
 
 // tokenFor returns the offer token of the verdict, "" without an offer. The token of a grant counts

@@ -258,6 +258,26 @@ func TestPrivacySignalsAndBotsGetNoOffer(t *testing.T) {
 	}
 }
 
+// TestCookiesAreReadAsTheCollectorReadsThem: whoever is a visitor, or has opted out, is so for both.
+func TestCookiesAreReadAsTheCollectorReadsThem(t *testing.T) {
+	r := startReplica(t, newSetup(t))
+	visit, key := r.visitor("demo")
+	r.returning(key)
+	f := func(cookies, proto, reason string) {
+		t.Helper()
+		headers := map[string]string{"Cookie": cookies, "X-Forwarded-Proto": proto}
+		if got := r.ask(request{headers: headers}); got.Reason != reason {
+			t.Errorf("%s over %s: %s, want %s", cookies, proto, got.Reason, reason)
+		}
+	}
+	f("_bk_demo="+visit, "http", "TARGETING_MATCH")
+	f("_bk_demo=old; _bk_demo="+visit, "http", "TARGETING_MATCH")
+	f("__Host-_bk_demo="+visit, "https", "TARGETING_MATCH")
+	f("_bk_demo="+visit, "https", "NO_CONSENT") // from before the shop moved to https: no longer the cookie
+	f("_bk_demo="+visit+"; _bk_out=0; _bk_out=1", "http", "OPTED_OUT")
+	f("_bk_demo="+visit+"; _bk_out=0", "http", "TARGETING_MATCH")
+}
+
 func TestAnswerHasOneShapeAndWithoutClickHouseAnAge(t *testing.T) {
 	r := startReplica(t, newSetup(t))
 	visit, key := r.visitor("demo")

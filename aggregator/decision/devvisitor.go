@@ -46,16 +46,16 @@ func (s *Server) DevVisitor() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		if err := json.NewEncoder(w).Encode(s.explain(&ctx, a)); err != nil {
+		if err := json.NewEncoder(w).Encode(s.explain(a)); err != nil {
 			s.Log.Warn("visitor not shown", "error", err)
 		}
 	})
 }
 
 // explain reaches the verdict for a, step by step, and leaves no trace of having done so.
-func (s *Server) explain(ctx *fasthttp.RequestCtx, a asker) devVisitor {
+func (s *Server) explain(a asker) devVisitor {
 	out := devVisitor{Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
-	ans, in, err := s.prepare(ctx, a)
+	ans, in, err := s.prepare(a)
 	if err != nil {
 		out.Reason = eligibility.EvaluationFailed.String()
 		return out

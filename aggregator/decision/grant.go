@@ -5,12 +5,9 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"beckon/aggregator/feature"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
-	"beckon/internal/site"
 )
 
 // grant is an active grant as its cookie carries it, so that any replica honours it before the
@@ -64,19 +61,4 @@ func openGrant(k *keyring.Site, visitor privacy.ID, value []byte) (feature.Serve
 		DecisionID: privacy.StoredID([16]byte(g.DecisionID)), Session: privacy.StoredID([16]byte(g.Session)),
 		At: time.UnixMilli(g.At), ValidUntil: time.UnixMilli(g.ValidUntil),
 	}, true
-}
-
-// setGrantCookie sends the grant with the answer that serves it first, with the attributes of the
-// visitor cookie, so that the collector's opt-out expires it.
-func setGrantCookie(ctx *fasthttp.RequestCtx, st *site.Site, value []byte, until, now time.Time) {
-	var c fasthttp.Cookie
-	c.SetKey(privacy.GrantCookieName(st.ID))
-	c.SetDomain(st.CookieDomain)
-	c.SetValueBytes(value)
-	c.SetPath("/")
-	c.SetHTTPOnly(true)
-	c.SetSecure(secure(ctx))
-	c.SetSameSite(fasthttp.CookieSameSiteLaxMode)
-	c.SetMaxAge(max(1, int(until.Sub(now)/time.Second)))
-	ctx.Response.Header.SetCookie(&c)
 }

@@ -189,7 +189,6 @@ func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
 	ans, err := s.decide(ctx, a)
 	if err != nil {
 		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
-		ctx.Response.Header.DelCookie(grantName(a.site.ID)) // unsay it
 		ans.verdict, ans.token = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, ""
 	}
 	s.m.decisions.WithLabelValues(a.site.ID, ans.verdict.Reason.String()).Inc()
@@ -230,11 +229,3 @@ func allow(h *fasthttp.ResponseHeader, origin []byte) {
 	h.Set("Access-Control-Allow-Credentials", "true")
 	h.Set("Access-Control-Expose-Headers", "Beckon-Reason, Beckon-Lane, ETag, Retry-After")
 }
-
-// secure reports whether the shopper speaks https; the proxy in front says so. Whoever sends the
-// header himself only keeps a cookie of his own from travelling over http.
-func secure(ctx *fasthttp.RequestCtx) bool {
-	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
-}
-
-func grantName(siteID string) string { return privacy.GrantCookieName(siteID) }

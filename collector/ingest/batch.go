@@ -54,6 +54,9 @@ func (s *Server) take(r *request) Reason {
 		if reason := s.judge(r, i); reason != Taken {
 			if r.source == event.SourcePixel {
 				r.tenant.outcomes[reason].Inc()
+				if r.visitor.expire { // a wish for privacy counts, whatever came with it
+					r.visitor.cookies.Expire(&r.ctx.Response.Header)
+				}
 				return reason // a pixel has no body that could say it
 			}
 			r.drop(i, reason)
@@ -131,10 +134,10 @@ func (r *request) tell(now time.Time) {
 	r.reply = append(append(append(r.reply[:0], v.lane.String()...), "; "...), v.cause.String()...)
 	h.SetBytesV("Beckon-Lane", r.reply)
 	switch {
-	case v.send:
-		v.cookies.set(h, v.visit, r.tenant.keys, now)
+	case v.send && (r.sent > 0 || r.chosen): // who has nothing to say needs no cookie
+		v.cookies.SetVisit(h, v.visit, r.tenant.keys, now)
 	case v.expire:
-		v.cookies.expire(h)
+		v.cookies.Expire(h)
 	}
 	if len(r.dropped) > 0 {
 		r.reply = appendReasons(r.reply[:0], r.dropped)

@@ -29,6 +29,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+func (l *lockedBuffer) text() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
 // What names a person is sent in every place that there is, in requests that are taken, refused and that
 // panic, and then looked for in all that outlives a request.
 func TestNothingRawOutlivesARequest(t *testing.T) {
@@ -43,26 +49,26 @@ func TestNothingRawOutlivesARequest(t *testing.T) {
 		agent   = "CanaryAgent/9.81"
 	)
 	from := []with{header("X-Forwarded-For", address), func(r *http.Request) { r.Header.Set("User-Agent", firefox+" "+agent) }}
+	s.server.routes["/b.js"].get = func(_ *Server, ctx *fasthttp.RequestCtx) Reason {
+		panic(ctx.RemoteAddr().String() + address + mail)
+	}
 	event := `{"n":"purchase","u":"https://shop.example/` + mail + `?utm_source=` + mail + `&q=` + mail + `","r":"https://search.example/?q=` + mail + `",` +
 		`"p":{"order":"` + order + `","coupon":"` + order + `","product":"` + mail + `","secret":"` + mail + `"}}`
 	visitor := s.post(batch("demo", event), from...).cookie("_bk_demo").Value
-	from = append(from, cookie("_bk_demo", visitor))
+	from = append(from, withCookie("_bk_demo", visitor))
 	for _, body := range []string{batch("demo", event), batch(mail, event), `{"` + mail, batch("demo", `{"n":"`+mail+`","i":"`+mail+`"}`)} {
 		s.post(body, from...)
 	}
 	s.get("/p.gif?s=demo&n=page_view&u="+mail+"&r="+mail, from...)
 	s.get("/p.gif?s=demo&n="+mail, from...)
 	s.get("/"+mail, from...)
-	s.server.routes["/b.js"].get = func(_ *Server, ctx *fasthttp.RequestCtx) Reason {
-		panic(ctx.RemoteAddr().String() + address + mail)
-	}
 	s.get("/b.js", from...)
 	s.raw("GET /" + mail + " HTTP/1.1\r\nHost: x\r\nX: " + address + "\x00\r\n\r\n")
 	if n := s.spool.Stats().Records; n != 3 {
 		t.Fatalf("%d records, want 3", n)
 	}
 
-	kept := map[string][]byte{"log": log.b.Bytes(), "metrics": s.metricsPage()}
+	kept := map[string][]byte{"log": log.text(), "metrics": s.metricsPage()}
 	if err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			kept[name] = readFile(t, s.dir+"/"+name)

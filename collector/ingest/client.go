@@ -16,7 +16,7 @@ const maxHops = 16
 // client returns the address of whoever sent the request: the socket's other end, or, when that is a
 // proxy we trust, what the proxies wrote down. X-Forwarded-For is read from its right end, because
 // only that end was written by our own proxies: the first address that is none of them is the
-// client's. An entry that is no address makes the client unknown (the zero Addr).
+// client's. An entry that is no address, or too many of ours, make the client unknown (the zero Addr).
 func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy bool) {
 	addr = peer(ctx.RemoteAddr())
 	if !s.trusts(addr) {
@@ -28,7 +28,10 @@ func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy
 			var entry []byte
 			entry, rest = cutLast(rest)
 			addr = privacy.ParseAddr(bytes.TrimSpace(entry))
-			if !s.trusts(addr) || hops == maxHops {
+			if hops == maxHops {
+				return netip.Addr{}, true
+			}
+			if !s.trusts(addr) {
 				return addr, true
 			}
 		}

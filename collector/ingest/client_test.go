@@ -3,6 +3,7 @@ package ingest
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
@@ -45,6 +46,8 @@ func TestClientIsTheFirstAddressThatNoProxyOfOursHas(t *testing.T) {
 	f("198.51.100.1", "10.0.0.1", "198.51.100.1:4711")
 	f("10.0.0.1", "10.0.0.1")             // the proxy's own check
 	f("10.0.0.2", "10.0.0.1", "10.0.0.2") // all ours: the farthest
+	f("198.51.100.1", "10.0.0.1", "198.51.100.1"+strings.Repeat(", 10.0.0.2", maxHops-1))
+	f("", "10.0.0.1", "198.51.100.1"+strings.Repeat(", 10.0.0.2", maxHops))
 	f("", "10.0.0.1", "unknown")
 	f("", "10.0.0.1", "198.51.100.1, _hidden")
 	f("", "10.0.0.1", "198.51.100.1, ")

@@ -27,6 +27,11 @@ func (k *kept) Append(entries []spool.Entry, _ []spool.Count) error {
 	return nil
 }
 
+// sink is a spool that keeps nothing.
+type sink struct{}
+
+func (sink) Append([]spool.Entry, []spool.Count) error { return nil }
+
 // unplugged is a server without a network, for what is called very often.
 func unplugged(t testing.TB, appender Appender) *Server {
 	t.Helper()

@@ -161,7 +161,7 @@ type with func(*http.Request)
 
 func header(name, value string) with { return func(r *http.Request) { r.Header.Add(name, value) } }
 
-func cookie(name, value string) with {
+func withCookie(name, value string) with {
 	return func(r *http.Request) { r.AddCookie(&http.Cookie{Name: name, Value: value}) }
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"beckon/internal/event"
@@ -48,6 +49,14 @@ func TestEveryFixtureOfTheTagIsAccepted(t *testing.T) {
 			var fixture struct{ Name, Body, Transport, ContentType string }
 			if err := json.Unmarshal(readFile(t, name), &fixture); err != nil {
 				t.Fatal(err)
+			}
+			asJSON, err := http.NewRequest(http.MethodPost, "http://collector.example/e", strings.NewReader(fixture.Body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			asJSON.Header.Set("Content-Type", "application/json")
+			if ok, errs := contract.ValidateHttpRequest(asJSON); !ok {
+				t.Errorf("not as described: %v", errs)
 			}
 			s := openShop(t)
 			got := s.post(fixture.Body, header("Origin", shopOrigin), func(r *http.Request) {

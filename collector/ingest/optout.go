@@ -3,6 +3,7 @@ package ingest
 import (
 	"github.com/valyala/fasthttp"
 
+	"beckon/internal/cookie"
 	"beckon/internal/privacy"
 )
 
@@ -18,8 +19,8 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 	}
 	_, throughProxy := s.client(ctx)
 	https := overHTTPS(ctx, throughProxy)
-	host := cookies{secure: https}
-	host.write(&ctx.Response.Header, privacy.OptOutCookie, []byte("1"), privacy.OptOutLife)
+	host := cookie.Host(https)
+	host.SetOptOut(&ctx.Response.Header)
 
 	reason := Taken
 	for _, t := range s.tenants.now().byID {
@@ -34,9 +35,9 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 // forget expires what the browser has of one site and records the withdrawal.
 func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https bool) Reason {
 	now := s.config.Now()
-	c := cookiesOf(t, https)
-	visit, known := c.read(&ctx.Request.Header, t.keys, now)
-	c.expire(&ctx.Response.Header)
+	c := t.names.On(https)
+	visit, known := c.Read(&ctx.Request.Header, t.keys, now)
+	c.Expire(&ctx.Response.Header)
 	if !known {
 		return Taken
 	}
@@ -55,8 +56,8 @@ func (s *Server) serveOptIn(ctx *fasthttp.RequestCtx) Reason {
 		return OriginNotListed
 	}
 	_, throughProxy := s.client(ctx)
-	host := cookies{secure: overHTTPS(ctx, throughProxy)}
-	host.write(&ctx.Response.Header, privacy.OptOutCookie, nil, 0)
+	host := cookie.Host(overHTTPS(ctx, throughProxy))
+	host.ClearOptOut(&ctx.Response.Header)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return Taken
 }
@@ -76,14 +77,14 @@ func (s *Server) serveTomorrow(ctx *fasthttp.RequestCtx) Reason {
 		return UnknownSite
 	}
 	_, throughProxy := s.client(ctx)
-	c := cookiesOf(t, overHTTPS(ctx, throughProxy))
+	c := t.names.On(overHTTPS(ctx, throughProxy))
 	now := s.config.Now()
-	visit, known := c.read(&ctx.Request.Header, t.keys, now)
+	visit, known := c.Read(&ctx.Request.Header, t.keys, now)
 	if !known {
 		return Malformed
 	}
 	visit.Tomorrow(now)
-	c.set(&ctx.Response.Header, visit, t.keys, now)
+	c.SetVisit(&ctx.Response.Header, visit, t.keys, now)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return Taken
 }

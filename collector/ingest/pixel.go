@@ -5,7 +5,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"beckon/internal/event"
 	"beckon/internal/privacy"
 )
 
@@ -51,13 +50,20 @@ func parsePixel(r *request) Reason {
 	if seen&nameLane != 0 && !r.chooseLane(lane) {
 		return Malformed
 	}
+	r.chosen = r.chosen && fromPage(&r.ctx.Request.Header)
 	if seen&nameURL == 0 {
-		page := r.ctx.Request.Header.Peek(fasthttp.HeaderReferer)
-		raw.url = page[:min(len(page), event.MaxStringBytes)] // the browser's, so cut, not refused
+		raw.url = wholeParts(r.ctx.Request.Header.Peek(fasthttp.HeaderReferer)) // the browser's, so cut, not refused
 	}
 	r.sent = 1
 	r.raws = append(r.raws, raw)
 	return Taken
+}
+
+// fromPage reports whether a request may have come from a page of the shop: a choice in a link that
+// somebody is led to, or in a picture on somebody else's page, is not the visitor's. Browsers that do
+// not say where a request comes from get the benefit of the doubt.
+func fromPage(h *fasthttp.RequestHeader) bool {
+	return string(h.Peek("Sec-Fetch-Mode")) != "navigate" && string(h.Peek("Sec-Fetch-Site")) != "cross-site"
 }
 
 // chooseLane reads "c" of a pixel, which can only name a lane.

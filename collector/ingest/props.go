@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+
 	"github.com/valyala/fastjson"
 
 	"beckon/internal/event"
@@ -12,11 +14,21 @@ func (r *request) readPage() bool {
 	if len(r.raw.url) > event.MaxStringBytes || len(r.raw.referrer) > event.MaxStringBytes {
 		return false
 	}
-	page := privacy.ScrubURL(r.raw.url)
+	page := privacy.ScrubURL(wholeParts(r.raw.url))
 	r.event.Path = page.Path
 	r.event.UTMSource, r.event.UTMMedium, r.event.UTMName = page.Source, page.Medium, page.Campaign
 	r.event.Referrer = privacy.ScrubReferrer(r.raw.referrer, r.raw.url)
 	return true
+}
+
+// wholeParts cuts an address that is as long as may be sent, and so may have been cut on its way, back
+// to its last whole part: the privacy step would not know half an e-mail address for one.
+func wholeParts(url []byte) []byte {
+	if len(url) < event.MaxStringBytes {
+		return url
+	}
+	url = url[:event.MaxStringBytes]
+	return url[:max(bytes.LastIndexAny(url, "/?&"), 0)]
 }
 
 // readProps reads "p" into r.event. A new prop is one line here, one field of event.Event and one

@@ -20,8 +20,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +31,7 @@ import (
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 )
@@ -281,24 +280,10 @@ func (s *Server) serveError(ctx *fasthttp.RequestCtx, err error) {
 // of a panic, and the arguments in a full stack trace, may hold what a visitor sent.
 func (s *Server) survive(ctx *fasthttp.RequestCtx, p any) Reason {
 	s.metrics.panics.Inc()
-	s.config.Log.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", callers())
+	s.config.Log.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", service.Callers())
 	ctx.Response.Reset()
 	s.finish(ctx, Internal)
 	return Internal
-}
-
-// callers lists the functions on the stack, innermost first, with file and line and without arguments.
-func callers() []string {
-	var pcs [32]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
-	var lines []string
-	for {
-		f, more := frames.Next()
-		lines = append(lines, fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line))
-		if !more {
-			return lines
-		}
-	}
 }
 
 // fault counts and logs what is our fault and no panic. The error names our own files, never a value of

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"beckon/internal/cookie"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
@@ -24,7 +25,7 @@ type tenant struct {
 	keys                      *keyring.Site
 	id, environment, currency privacy.Bucket
 	fingerprints              cipher.Block
-	names                     cookieNames
+	names                     cookie.Names
 	outcomes                  [reasonCount]prometheus.Counter
 }
 
@@ -94,7 +95,7 @@ func (ts *tenants) admit(st *site.Site) (*tenant, error) {
 		return nil, fmt.Errorf("fingerprints of site %s: %w", st.ID, err)
 	}
 	t := &tenant{
-		site: st, keys: keys, fingerprints: block, names: namesOf(st),
+		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st),
 		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
 	}
 	for r := range t.outcomes {

@@ -3,8 +3,7 @@ package ingest
 import (
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"beckon/internal/cookie"
 	"beckon/internal/event"
 	"beckon/internal/privacy"
 )
@@ -20,7 +19,7 @@ type visitor struct {
 
 	id, session privacy.ID // zero outside lane decide
 
-	cookies cookies
+	cookies cookie.Jar
 	visit   privacy.Visit
 	known   bool // a valid cookie came along
 	send    bool // the reply sets the cookie
@@ -36,19 +35,13 @@ func (s *Server) meet(r *request) {
 	if s.config.Geo != nil {
 		v.country = s.config.Geo.Country(v.network)
 	}
-	v.agent = s.config.Agents.Parse(privacy.Hints{
-		UserAgent: h.UserAgent(),
-		Brands:    h.Peek("Sec-CH-UA"),
-		Mobile:    h.Peek("Sec-CH-UA-Mobile"),
-		Platform:  h.Peek("Sec-CH-UA-Platform"),
-		Purpose:   h.Peek("Sec-Purpose"),
-	})
+	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
 	now := time.UnixMilli(r.received)
-	v.cookies = cookiesOf(r.tenant, overHTTPS(r.ctx, throughProxy))
-	v.visit, v.known = v.cookies.read(h, r.tenant.keys, now)
+	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, throughProxy))
+	v.visit, v.known = v.cookies.Read(h, r.tenant.keys, now)
 
 	signals := privacy.Signals{
-		GPC: says(h, "Sec-GPC", "1"), DNT: says(h, "DNT", "1"), OptOut: v.cookies.optedOut,
+		GPC: cookie.Says(h, "Sec-GPC", "1"), DNT: cookie.Says(h, "DNT", "1"), OptOut: v.cookies.OptedOut,
 		Country: v.country.String(),
 	}
 	if v.known {
@@ -102,15 +95,4 @@ func (v *visitor) describe(e *event.Event) {
 	if v.lane == privacy.LaneDecide {
 		e.VisitorSince = v.visit.Created * 1000
 	}
-}
-
-// says reports whether any line of a header is exactly value. A browser sends one line, but a proxy or an
-// extension may add another, and a wish for privacy counts wherever it stands.
-func says(h *fasthttp.RequestHeader, name, value string) bool {
-	for _, line := range h.PeekAll(name) {
-		if string(line) == value {
-			return true
-		}
-	}
-	return false
 }
