@@ -19,20 +19,20 @@ var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // Config is everything an operator can set, as flags or BECKON_ environment variables.
 type Config struct {
-	Listen        string        `default:"127.0.0.1:8081" help:"Address for storefronts." placeholder:"ADDR"`
-	Admin         string        `default:"127.0.0.1:8091" help:"Private address for health, metrics and profiles." placeholder:"ADDR"`
-	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes." placeholder:"FILE"`
-	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init." placeholder:"DIR"`
-	SpoolDir      string        `default:"spool-decisions" help:"Folder where decisions wait for ClickHouse." placeholder:"DIR"`
-	SpoolMaxBytes int64         `default:"1073741824" help:"Size at which first serves are refused." placeholder:"BYTES"`
-	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol." placeholder:"DSN"`
-	Database      string        `default:"beckon" help:"ClickHouse database." placeholder:"NAME"`
-	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service." placeholder:"URL"`
+	Listen        string        `default:"127.0.0.1:8081" help:"Address for storefronts."`
+	Admin         string        `default:"127.0.0.1:8091" help:"Private address for health, metrics and profiles."`
+	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes."`
+	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
+	SpoolDir      string        `default:"spool-decisions" help:"Folder where decisions wait for ClickHouse."`
+	SpoolMaxBytes int64         `default:"1073741824" help:"Size at which first serves are refused."`
+	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol."`
+	Database      string        `default:"beckon" help:"ClickHouse database."`
+	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service."`
 	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
-	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows." placeholder:"N"`
-	ColdDeadline  time.Duration `default:"50ms" help:"How long an answer may wait for a visitor who is not in memory." placeholder:"DURATION"`
-	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer." placeholder:"DURATION"`
-	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse." placeholder:"DURATION"`
+	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows."`
+	ColdDeadline  time.Duration `default:"50ms" help:"How long an answer may wait for a visitor who is not in memory."`
+	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer."`
+	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse."`
 	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`
 }
 
@@ -83,7 +83,7 @@ func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-le
 // cli is the command line: `serve` is what happens without a word.
 type cli struct {
 	Serve   serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 type serveCmd struct {

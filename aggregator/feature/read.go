@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"beckon/internal/privacy"
 )
@@ -52,6 +53,9 @@ func NewReader(database string, connect func(context.Context) (driver.Conn, erro
 // Read returns the profiles of keys, in their order; a visitor without rows gets an empty profile.
 // All keys are of one site.
 func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile, error) {
+	if _, err := r.connection(ctx); err != nil {
+		return nil, err
+	}
 	readAt := r.now()
 	profiles := make([]*Profile, len(keys))
 	byVisitor := make(map[string]*Profile, len(keys))
@@ -62,6 +66,8 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 		list[i] = fixedString(k.Visitor)
 	}
 	visitors := strings.NewReplacer("{visitors}", strings.Join(list, ", "))
+	// The queries run side by side: most of the time of each is overhead. Each fills fields of its own.
+	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []struct {
 		what, sql string
 		args      []any
@@ -72,16 +78,25 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 		{"orders", ordersSQL, []any{site, site, readAt.Add(-ordersBack)}, scanOrder},
 		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, scanServe},
 	} {
-		rows, err := r.query(ctx, visitors.Replace(part.sql), part.args...)
-		if err != nil {
-			return nil, fmt.Errorf("read %s of %d visitors: %w", part.what, len(keys), err)
-		}
-		if err := scanAll(rows, byVisitor, part.scan); err != nil {
-			return nil, fmt.Errorf("read %s of %d visitors: %w", part.what, len(keys), err)
-		}
+		group.Go(func() error {
+			rows, err := r.query(ctx, visitors.Replace(part.sql), part.args...)
+			if err == nil {
+				err = scanAll(rows, byVisitor, part.scan)
+			}
+			if err != nil {
+				return fmt.Errorf("read %s of %d visitors: %w", part.what, len(keys), err)
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	for _, p := range profiles {
 		p.trim()
+		for i := range p.Serves {
+			p.Serves[i].Used = p.hasUsed(p.Serves[i].DecisionID)
+		}
 	}
 	return profiles, nil
 }
@@ -118,16 +133,17 @@ func scanHour(rows driver.Rows, profiles map[string]*Profile) error {
 func scanVisitor(rows driver.Rows, profiles map[string]*Profile) error {
 	var (
 		visitor string
-		p       Profile
+		v       Profile
 	)
-	err := rows.Scan(&visitor, &p.FirstSeen, &p.LastSeen, &p.LastCart, &p.VisitorSince, &p.CartValue,
-		&p.Country, &p.Region, &p.Device, &p.Browser, &p.OS, &p.Referrer, &p.UTMSource, &p.UTMMedium, &p.UTMCampaign)
+	err := rows.Scan(&visitor, &v.FirstSeen, &v.LastSeen, &v.LastCart, &v.VisitorSince, &v.CartValue,
+		&v.Country, &v.Region, &v.Device, &v.Browser, &v.OS, &v.Referrer, &v.UTMSource, &v.UTMMedium, &v.UTMCampaign)
 	if err != nil {
 		return err
 	}
-	if known := profiles[visitor]; known != nil {
-		p.ReadAt, p.Hours = known.ReadAt, known.Hours // scanned before
-		*known = p
+	if p := profiles[visitor]; p != nil {
+		p.FirstSeen, p.LastSeen, p.LastCart, p.VisitorSince, p.CartValue = v.FirstSeen, v.LastSeen, v.LastCart, v.VisitorSince, v.CartValue
+		p.Country, p.Region, p.Device, p.Browser, p.OS = v.Country, v.Region, v.Device, v.Browser, v.OS
+		p.Referrer, p.UTMSource, p.UTMMedium, p.UTMCampaign = v.Referrer, v.UTMSource, v.UTMMedium, v.UTMCampaign
 	}
 	return nil
 }
@@ -158,7 +174,6 @@ func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
 	s.DecisionID, s.Session = storedID(decision), storedID(session)
 	s.At, s.ValidUntil = time.UnixMilli(at), time.UnixMilli(until)
 	if p := profiles[visitor]; p != nil {
-		s.Used = p.hasUsed(s.DecisionID) // orders were scanned before
 		p.Serves = append(p.Serves, s)
 	}
 	return nil
