@@ -4,8 +4,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // recover takes the directory and reads what a former process left: which spool this is, the batches
@@ -19,6 +21,9 @@ func (s *Spool) recover() error {
 		if errors.Is(err, ErrLocked) {
 			return fmt.Errorf("%w: stop it, or give this process a directory of its own", err)
 		}
+		return err
+	}
+	if err := s.probe(); err != nil {
 		return err
 	}
 	found, err := s.list()
@@ -43,6 +48,21 @@ func (s *Spool) recover() error {
 	s.next++
 	s.window.expire(s.millis())
 	s.sweepIDs(s.millis())
+	return nil
+}
+
+// probe finds out whether files may be made here, rather than at the first event. A disk that is full
+// is no reason not to start: what is on it has to go somewhere.
+func (s *Spool) probe() error {
+	name := filepath.Join(s.dir, "probe")
+	f, err := s.fs.Create(name)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("no files may be made in it: %w", err)
+	}
+	if err == nil {
+		_ = f.Close()
+	}
+	_ = s.fs.Remove(name) // one that stays behind is taken by the next start
 	return nil
 }
 

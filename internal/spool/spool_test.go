@@ -276,7 +276,7 @@ func TestOpenSaysWhatIsWrongWithTheDirectory(t *testing.T) {
 	if _, err := Open(file, Options{Log: quiet}); err == nil || !strings.Contains(err.Error(), file) {
 		t.Fatalf("got %v", err)
 	}
-	for _, op := range []string{"lock", "readdir", "syncdir", "write", "sync"} {
+	for _, op := range []string{"lock", "create", "readdir", "syncdir", "write", "sync"} {
 		m := newMemFS()
 		m.fault = func(at, name string) error {
 			if at == op {
