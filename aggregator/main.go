@@ -77,7 +77,7 @@ func (c *Config) gather() (*parts, error) {
 		p.issuer, err = p.keys.Issuer()
 	}
 	fault("--keyring-dir", err)
-	p.sites, err = site.Open(c.Sites, p.haveKeys, p.rules.check)
+	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys), p.rules.check)
 	fault("--sites", err)
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -89,20 +89,6 @@ func (c *Config) gather() (*parts, error) {
 		}
 	}
 	return &p, nil
-}
-
-// haveKeys refuses a sites file that names a site without keys, at the start and at each reload.
-func (p *parts) haveKeys(f *site.File) site.Faults {
-	if p.keys == nil {
-		return nil // reported already
-	}
-	var faults site.Faults
-	for _, s := range f.Sites {
-		if _, err := p.keys.Site(s.ID); err != nil {
-			faults = append(faults, site.Fault{File: f.Name, Text: fmt.Sprintf("site %q: %v", s.ID, err)})
-		}
-	}
-	return faults
 }
 
 // serve is the drawing of the service: its parts, in the order in which data passes them. They stop

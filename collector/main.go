@@ -93,7 +93,7 @@ func (c *Config) gather() (*parts, error) {
 	}
 	p.keys, err = keyring.Open(c.KeyringDir)
 	fault("--keyring-dir", err)
-	p.sites, err = site.Open(c.Sites, p.haveKeys)
+	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys))
 	fault("--sites", err)
 	if c.Geo != "" {
 		geo, err := privacy.OpenGeo(c.Geo)
@@ -104,20 +104,6 @@ func (c *Config) gather() (*parts, error) {
 		return nil, errors.Join(faults...)
 	}
 	return &p, nil
-}
-
-// haveKeys refuses a sites file that names a site without keys, at the start and at each reload.
-func (p *parts) haveKeys(f *site.File) site.Faults {
-	if p.keys == nil {
-		return nil // reported already
-	}
-	var faults site.Faults
-	for _, s := range f.Sites {
-		if _, err := p.keys.Site(s.ID); err != nil {
-			faults = append(faults, site.Fault{File: f.Name, Text: fmt.Sprintf("site %q: %v", s.ID, err)})
-		}
-	}
-	return faults
 }
 
 // serve is the drawing of the service: its parts, in the order in which data passes them. They stop in the
