@@ -30,7 +30,7 @@ type Config struct {
 	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service."`
 	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
 	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows."`
-	ColdDeadline  time.Duration `default:"50ms" help:"How long an answer may wait for a visitor who is not in memory."`
+	ColdDeadline  time.Duration `default:"150ms" help:"How long an answer may wait for a visitor who is not in memory."`
 	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse."`
 	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`

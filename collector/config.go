@@ -18,19 +18,19 @@ import (
 
 // Config is everything an operator can set, as flags or BECKON_ environment variables.
 type Config struct {
-	Listen        string        `default:"127.0.0.1:8080" help:"Public address for pixels, batches and the tag." placeholder:"ADDR"`
-	Admin         string        `default:"127.0.0.1:8090" help:"Private address for health, metrics, the ledger and profiles." placeholder:"ADDR"`
+	Listen        string        `default:"127.0.0.1:8080" help:"Public address for pixels, batches and the tag."`
+	Admin         string        `default:"127.0.0.1:8090" help:"Private address for health, metrics, the ledger and profiles."`
 	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
 	TrustedProxy  []string      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; may be repeated." placeholder:"CIDR"`
-	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes." placeholder:"FILE"`
-	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init." placeholder:"DIR"`
+	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes."`
+	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
 	Geo           string        `help:"MaxMind DB file for countries; without one countries are unknown." placeholder:"FILE"`
-	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse." placeholder:"DIR"`
-	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503." placeholder:"BYTES"`
+	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse."`
+	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503."`
 	Sync          string        `default:"always" enum:"always,os" help:"What a reply waits for: always = the disk (survives power loss), os = the write (survives kill -9)."`
-	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol. It may be down: events wait in the spool." placeholder:"DSN"`
-	Database      string        `default:"beckon" help:"ClickHouse database." placeholder:"NAME"`
-	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to finish requests and bring events to ClickHouse." placeholder:"DURATION"`
+	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol. It may be down: events wait in the spool."`
+	Database      string        `default:"beckon" help:"ClickHouse database."`
+	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to finish requests and bring events to ClickHouse."`
 	DevSwitches   bool          `help:"Serve POST /dev/tomorrow, for demonstrations; refused unless --listen is a loopback address."`
 }
 
@@ -105,7 +105,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 type cli struct {
 	Serve   serveCmd         `cmd:"" default:"withargs" help:"Take events and bring them to ClickHouse (the default)."`
 	Keyring keyringCmd       `cmd:"" help:"Manage the keys of the sites."`
-	Version kong.VersionFlag `help:"Print the version."`
+	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 type serveCmd struct {
@@ -117,6 +117,6 @@ type keyringCmd struct {
 }
 
 type keyringInitCmd struct {
-	Sites      string `default:"sites.yaml" help:"Sites file: one key file for each of its sites." placeholder:"FILE"`
-	KeyringDir string `default:"keyring" help:"Folder of the key files." placeholder:"DIR"`
+	Sites      string `default:"sites.yaml" help:"Sites file: one key file for each of its sites."`
+	KeyringDir string `default:"keyring" help:"Folder of the key files."`
 }

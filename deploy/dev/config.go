@@ -15,19 +15,19 @@ import (
 
 // Config is everything `make run` lets a newcomer choose, as flags or BECKON_ environment variables.
 type Config struct {
-	State            string           `default:".beckon" help:"Folder for all data and keys; the next start continues with it." placeholder:"DIR"`
-	Collector        string           `default:"127.0.0.1:8080" help:"Address of the collector." placeholder:"ADDR"`
-	Aggregator       string           `default:"127.0.0.1:8081" help:"Address of the aggregator." placeholder:"ADDR"`
-	Shop             string           `default:"127.0.0.1:8082" help:"Address of the demo shop." placeholder:"ADDR"`
-	CollectorAdmin   string           `default:"127.0.0.1:8090" help:"Private address of the collector." placeholder:"ADDR"`
-	AggregatorAdmin  string           `default:"127.0.0.1:8091" help:"Private address of the aggregator." placeholder:"ADDR"`
-	ClickHouseHTTP   string           `name:"clickhouse-http" env:"BECKON_CLICKHOUSE_HTTP" default:"127.0.0.1:8123" help:"ClickHouse over HTTP." placeholder:"ADDR"`
-	ClickHouseNative string           `name:"clickhouse-native" env:"BECKON_CLICKHOUSE_NATIVE" default:"127.0.0.1:9000" help:"ClickHouse, native protocol." placeholder:"ADDR"`
+	State            string           `default:".beckon" help:"Folder for all data and keys; the next start continues with it."`
+	Collector        string           `default:"127.0.0.1:8080" help:"Address of the collector."`
+	Aggregator       string           `default:"127.0.0.1:8081" help:"Address of the aggregator."`
+	Shop             string           `default:"127.0.0.1:8082" help:"Address of the demo shop."`
+	CollectorAdmin   string           `default:"127.0.0.1:8090" help:"Private address of the collector."`
+	AggregatorAdmin  string           `default:"127.0.0.1:8091" help:"Private address of the aggregator."`
+	ClickHouseHTTP   string           `name:"clickhouse-http" env:"BECKON_CLICKHOUSE_HTTP" default:"127.0.0.1:8123" help:"ClickHouse over HTTP."`
+	ClickHouseNative string           `name:"clickhouse-native" env:"BECKON_CLICKHOUSE_NATIVE" default:"127.0.0.1:9000" help:"ClickHouse, native protocol."`
 	ClickHouseDSN    string           `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" help:"A ClickHouse of your own, instead of the one that is started here." placeholder:"DSN"`
 	Sites            string           `help:"A sites file of your own, instead of the one that is written for the demo shop." placeholder:"FILE"`
 	NoShop           bool             `help:"Leave the demo shop out."`
 	FetchOnly        bool             `help:"Fetch what a start needs into the user's cache, and stop."`
-	Version          kong.VersionFlag `help:"Print the version."`
+	Version          kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 func parse() Config {
@@ -56,7 +56,13 @@ func (c *Config) validate() error {
 	} else if u, err := url.Parse(c.ClickHouseDSN); err != nil || u.Host == "" {
 		faults = append(faults, errors.New("--clickhouse-dsn cannot be read: write clickhouse://user:password@host:9000/database"))
 	}
+	owner := make(map[string]string) // flag by address
 	for _, a := range addresses {
+		if other, twice := owner[a.addr]; twice {
+			faults = append(faults, fmt.Errorf("%s and %s are both %s: choose another address for one of them", other, a.flag, a.addr))
+			continue
+		}
+		owner[a.addr] = a.flag
 		if err := mustBeFree(a.addr); err != nil {
 			faults = append(faults, fmt.Errorf("%s cannot listen on %s: %w. Choose another address with %s", a.what, a.addr, err, a.flag))
 		}
@@ -86,6 +92,7 @@ func (c *Config) path(elem ...string) string {
 	return filepath.Join(append([]string{c.State}, elem...)...)
 }
 
+// makeState makes the state folder and finds out before anything starts whether it can be written.
 func (c *Config) makeState() error {
 	abs, err := filepath.Abs(c.State)
 	if err != nil {
@@ -93,7 +100,24 @@ func (c *Config) makeState() error {
 	}
 	c.State = abs
 	if err := os.MkdirAll(c.path("log"), 0o750); err != nil {
-		return fmt.Errorf("--state: %w", err)
+		return fmt.Errorf("%w. Choose another folder with --state", err)
 	}
-	return nil
+	probe, err := os.CreateTemp(c.State, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("%w. Choose another folder with --state", err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+}
+
+// serverDSN is the address of the user's own ClickHouse, or "". It leads to the database that every
+// server has: ours may not be there yet, and every statement names it.
+func (c *Config) serverDSN() string {
+	u, err := url.Parse(c.ClickHouseDSN)
+	if err != nil || c.ClickHouseDSN == "" {
+		return "" // validate has refused what cannot be read
+	}
+	query := u.Query()
+	query.Del("database")
+	u.Path, u.RawQuery = "/default", query.Encode()
+	return u.String()
 }

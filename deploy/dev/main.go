@@ -41,12 +41,8 @@ func main() {
 // run starts the parts from the end of the data path and stops them from its beginning, so that what
 // the collector has accepted is loaded before ClickHouse goes.
 func (c *Config) run(ctx context.Context) (err error) {
-	geo, err := fetch.GeoCountry(ctx, os.Stderr)
-	if err != nil {
-		return fmt.Errorf("fetch the country database: %w", err)
-	}
 	if c.FetchOnly {
-		return fetchEngine(ctx)
+		return fetchAll(ctx)
 	}
 	if err := c.validate(); err != nil {
 		return err
@@ -54,17 +50,21 @@ func (c *Config) run(ctx context.Context) (err error) {
 	if err := c.makeState(); err != nil {
 		return err
 	}
-	sites, ids, err := c.sitesFile()
+	sites, file, err := c.sitesFile()
 	if err != nil {
 		return err
 	}
-	if _, err := keyring.Init(c.path("keyring"), ids); err != nil {
+	if _, err := keyring.Init(c.path("keyring"), ids(file)); err != nil {
+		return err
+	}
+	geo, err := fetch.GeoCountry(ctx, os.Stderr)
+	if err != nil {
 		return err
 	}
 	var running stack
 	defer func() { err = errors.Join(err, running.stop()) }()
 
-	dsn := c.ClickHouseDSN
+	dsn := c.serverDSN()
 	ended := make(chan error, 4)
 	if dsn == "" {
 		ch, err := c.startClickHouse(ctx)
@@ -98,16 +98,16 @@ func (c *Config) run(ctx context.Context) (err error) {
 		if err := service.waitReady(ctx, s.admin); err != nil {
 			return err
 		}
-		go func() { <-service.ended; ended <- fmt.Errorf("%s ended:\n%s", service.name, service.lastLines(10)) }()
+		go func() { <-service.ended; ended <- fmt.Errorf("%s ended", service.name) }()
 	}
 	if !c.NoShop {
-		shop, err := c.startShop()
+		shop, err := c.startShop(file.Sites[0].ID)
 		if err != nil {
 			return err
 		}
 		running.push(shop.Close)
 	}
-	c.summary(os.Stdout)
+	c.summary(os.Stdout, file.Sites[0])
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(os.Stderr, "\nstopping ...")
@@ -117,7 +117,11 @@ func (c *Config) run(ctx context.Context) (err error) {
 	}
 }
 
-func fetchEngine(ctx context.Context) error {
+// fetchAll fetches what a start would fetch.
+func fetchAll(ctx context.Context) error {
+	if _, err := fetch.GeoCountry(ctx, os.Stderr); err != nil {
+		return err
+	}
 	engine, _ := fetch.Engine()
 	if _, err := engine.Dir(ctx, os.Stderr); err != nil {
 		return fmt.Errorf("fetch the ClickHouse engine: %w", err)
@@ -152,13 +156,13 @@ func (c *Config) issuer() string {
 	return "http://" + c.Shop + "/px"
 }
 
-func (c *Config) startShop() (*http.Server, error) {
+func (c *Config) startShop(site string) (*http.Server, error) {
 	log, err := os.OpenFile(c.path("log", "shop.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open the shop's log: %w", err)
 	}
 	handler, err := demoshop.New(demoshop.Config{
-		Site: "demo", Collector: base(c.Collector), Aggregator: base(c.Aggregator), AggregatorAdmin: base(c.AggregatorAdmin),
+		Site: site, Collector: base(c.Collector), Aggregator: base(c.Aggregator), AggregatorAdmin: base(c.AggregatorAdmin),
 		Issuer: c.issuer(), ConsentDefault: "decide", Dev: true, Log: slog.New(slog.NewJSONHandler(log, nil)),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -22,6 +23,7 @@ const (
 type service struct {
 	name    string
 	log     string
+	began   int64 // size of the log at the start: what lies before is of earlier runs
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process is gone
 	endedBy error         // of Wait; read after ended
@@ -38,7 +40,11 @@ func startService(name, logFile string, env []string, args ...string) (*service,
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", name, err)
 	}
-	s := &service{name: name, log: logFile, ended: make(chan struct{})}
+	before, err := out.Stat()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open log of %s: %w", name, err), out.Close())
+	}
+	s := &service{name: name, log: logFile, began: before.Size(), ended: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(filepath.Dir(self), name), args...)
 	s.cmd.Env = append(os.Environ(), env...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
@@ -78,7 +84,7 @@ func (s *service) waitReady(ctx context.Context, admin string) error {
 		}
 		select {
 		case <-s.ended:
-			return fmt.Errorf("%s did not start:\n%s", s.name, s.lastLines(10))
+			return fmt.Errorf("%s did not start", s.name) // stop says why
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready after %s:\n%s", s.name, readyWithin, s.lastLines(10))
 		case <-time.After(20 * time.Millisecond):
@@ -86,7 +92,7 @@ func (s *service) waitReady(ctx context.Context, admin string) error {
 	}
 }
 
-// stop asks the service to end and waits for it.
+// stop asks the service to end and waits for it. Its error ends with what the service said last.
 func (s *service) stop() error {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
 	select {
@@ -97,16 +103,17 @@ func (s *service) stop() error {
 		return fmt.Errorf("%s did not stop within %s and was killed", s.name, stopWithin)
 	}
 	if s.endedBy != nil {
-		return fmt.Errorf("%s ended with %w:\n%s", s.name, s.endedBy, s.lastLines(5))
+		return fmt.Errorf("%s ended with %w:\n%s", s.name, s.endedBy, s.lastLines(10))
 	}
 	return nil
 }
 
+// lastLines is the end of what the service has said since it was started.
 func (s *service) lastLines(n int) string {
 	text, err := os.ReadFile(s.log)
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	lines := strings.Split(strings.TrimSpace(string(text[min(s.began, int64(len(text))):])), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

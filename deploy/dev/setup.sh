@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings a bare machine to where the tests can run: a C compiler for the race detector, a Chromium
-# for the browser test, the tag's development packages. It installs system packages only as root on
+# Brings a bare machine to where the tests can run: a C compiler for the race detector, curl for the
+# lines that make run prints, a Chromium for the browser test, the tag's development packages. It installs system packages only as root on
 # Debian or Ubuntu; otherwise it stops and prints the line to run.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -11,7 +11,8 @@ need() { # need WHAT PACKAGES COMMAND...: one of the commands must exist
 	for c in "$@"; do command -v "$c" >/dev/null 2>&1 && return 0; done
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "setup: installing $what ($packages)"
-		apt-get update -qq
+		# Lists may be older than the last release of the system, and one source of many may be away.
+		apt-get update -qq --allow-releaseinfo-change || echo "setup: apt-get update failed, trying with the lists that are here" >&2
 		# shellcheck disable=SC2086 # a list of packages
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
 		return 0
@@ -24,8 +25,10 @@ for c in go node npm git; do
 	command -v $c >/dev/null 2>&1 || { echo "setup: $c is missing; Beckon needs Go 1.26, Node 20 with npm, and git" >&2; exit 1; }
 done
 need "a C compiler" "gcc libc6-dev" gcc cc clang
+need "curl" "curl" curl
 need "Chromium" "chromium" chromium chromium-browser google-chrome
 
-if [ pixel-js/package-lock.json -nt pixel-js/node_modules/.package-lock.json ]; then
+installed=pixel-js/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one
+if [ ! -e $installed ] || [ pixel-js/package-lock.json -nt $installed ]; then
 	(cd pixel-js && npm ci --no-audit --no-fund --loglevel=error)
 fi

@@ -30,8 +30,8 @@ sites:
         disclosure: You see this price because you came back to this shop.
 `))
 
-// sitesFile returns the sites file of this run and the ids in it.
-func (c *Config) sitesFile() (path string, ids []string, err error) {
+// sitesFile returns the path of the sites file of this run and what is in it: one site at least.
+func (c *Config) sitesFile() (path string, file *site.File, err error) {
 	path = c.Sites
 	if path == "" {
 		path = c.path("sites.yaml")
@@ -50,8 +50,13 @@ func (c *Config) sitesFile() (path string, ids []string, err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("--sites: %w", err)
 	}
-	for _, s := range sites.File().Sites {
-		ids = append(ids, s.ID)
+	return path, sites.File(), nil
+}
+
+func ids(file *site.File) []string {
+	var all []string
+	for _, s := range file.Sites {
+		all = append(all, s.ID)
 	}
-	return path, ids, nil
+	return all
 }

@@ -3,12 +3,17 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/url"
+	"strings"
+
+	"beckon/internal/site"
 )
 
-// summary prints where everything is and what to try first. Its last line is "ready": scripts wait
-// for it.
-func (c *Config) summary(w io.Writer) {
+// browser is what curl calls itself in the summary: a program gets no offer, and its events are left out.
+const browser = "Mozilla/5.0 (X11; Linux x86_64) Chrome/142.0"
+
+// summary prints where everything is and what to try first, with the first site of the sites file.
+// Its last line is "ready": scripts wait for it.
+func (c *Config) summary(w io.Writer, s *site.Site) {
 	line := func(name, value string) { fmt.Fprintf(w, "  %-12s %s\n", name, value) }
 	fmt.Fprintln(w)
 	public := "http://" + c.Collector
@@ -25,10 +30,19 @@ func (c *Config) summary(w io.Writer) {
 		line("clickhouse", "your own (--clickhouse-dsn), database "+database)
 	}
 	line("data", c.State+"  (logs in log/)")
-	fmt.Fprintf(w, "\na decision:\n  curl -s '%s/v1/decision?site=demo'\n", decisions)
+
+	fmt.Fprintf(w, "\ncurl with a browser's name and cookies, then an event, a decision, and the last events:\n")
+	fmt.Fprintf(w, "  jar=%s; px() { curl -s -b \"$jar\" -c \"$jar\" -A '%s' \"$@\"; }\n", quote(c.path("cookies.txt")), browser)
+	fmt.Fprintf(w, "  px -D - -o /dev/null '%s/p.gif?s=%s&n=page_view&u=%s/'\n", public, s.ID, s.Origins[0])
+	fmt.Fprintf(w, "  px '%s/v1/decision?site=%s'\n", decisions, s.ID)
+	query := "SELECT occurred_at, kind, lane, network, country, visitor, path FROM " + database + ".v_events ORDER BY received_at DESC LIMIT 10 FORMAT PrettyCompact"
 	if c.ClickHouseDSN == "" {
-		query := "SELECT occurred_at, kind, lane, network, country, visitor, path FROM " + database + ".v_events ORDER BY received_at DESC LIMIT 10 FORMAT PrettyCompact"
-		fmt.Fprintf(w, "\nthe last events:\n  curl -s 'http://%s/?query=%s'\n", c.ClickHouseHTTP, url.QueryEscape(query))
+		fmt.Fprintf(w, "  curl -s 'http://%s/' -d '%s'\n", c.ClickHouseHTTP, query)
+	} else {
+		fmt.Fprintf(w, "  clickhouse-client --query '%s'  # with --host, --user and --password of yours\n", query)
 	}
-	fmt.Fprintf(w, "\nan event:\n  curl -s -D - -o /dev/null '%s/p.gif?s=demo&n=page_view&u=http://%s/'\n\nCtrl-C stops everything; data stays.\nready\n", public, c.Shop)
+	fmt.Fprint(w, "\nCtrl-C stops everything; data stays.\nready\n")
 }
+
+// quote makes one word of text for a shell.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 )
 
 // One stack and one browser serve all of these; everybody has a profile, and so a cookie, of their own.
@@ -25,6 +26,7 @@ func TestBrowser(t *testing.T) {
 	t.Run("a shopper who comes back gets the discount", func(t *testing.T) { testDiscount(t, dev, browser) })
 	t.Run("a page without a load is a page view", func(t *testing.T) { testHistory(t, dev, browser) })
 	t.Run("what is told on leaving arrives", func(t *testing.T) { testLeaving(t, dev, browser) })
+	t.Run("who refuses is seen to be only counted", func(t *testing.T) { testRefusal(t, dev, browser) })
 	t.Run("Global Privacy Control leaves no cookie and no id", func(t *testing.T) { testGPC(t, dev, browser) })
 }
 
@@ -286,6 +288,49 @@ func testLeaving(t *testing.T, dev *devStack, browser context.Context) {
 		}
 		return nil
 	})
+}
+
+// testRefusal: the panel goes by the collector's answers. The aggregator sees no cookie any more, and
+// would speak of the site's default.
+func testRefusal(t *testing.T, dev *devStack, browser context.Context) {
+	p := newPerson(t, browser, dev.url(""))
+	p.open("/")
+	p.click("#consent [value=decide]")
+	p.follow(`.cards a[href="/product/harbour-mug"]`, "/product/harbour-mug")
+	p.sees("#seen-features", "page views")
+	p.visitor()
+
+	p.do(chromedp.DoubleClick(chromedp.CSS("#consent-open")))
+	p.sees("#consent:not([inert])", "Reject") // the second click has chosen nothing
+	p.sees("#seen-cause", "chosen")
+	p.click("#consent [value=count]")
+	refused := func() {
+		t.Helper()
+		p.sees("#seen-cause", "rejected in the banner")
+		looks := `String(performance.getEntriesByType('resource').filter(e => e.name.endsWith('/dev/seen')).length)`
+		before := p.eval(looks)
+		eventually(t, func() error { // what the aggregator says now changes nothing
+			if now := p.eval(looks); now == before {
+				return fmt.Errorf("the panel has looked %s times, want once more", now)
+			}
+			return nil
+		})
+		for selector, want := range map[string]string{
+			"#seen-lane": "count: in the totals, no id, no cookie", "#seen-code": "NO_CONSENT", "#seen-visitor": "none",
+			"#seen-session": "none", "#seen-features": "none", "#seen-gates": "none",
+		} {
+			if got := p.text(selector); got != want {
+				t.Errorf("%s shows %q, want %q", selector, got, want)
+			}
+		}
+	}
+	refused()
+	p.picture("refused")
+	p.follow(`nav a[href="/shop/coffee"]`, "/shop/coffee")
+	refused()
+	if asked := p.eval(`String(performance.getEntriesByType('resource').filter(e => e.name.includes('/v1/decision')).length)`); asked != "0" {
+		t.Errorf("the shop asked for %s decisions after the refusal", asked)
+	}
 }
 
 func testGPC(t *testing.T, dev *devStack, browser context.Context) {

@@ -30,6 +30,7 @@ const (
 type devStack struct {
 	state string
 	addr  map[string]string // by the flag that sets it, "--shop" and so on
+	more  []string          // flags of one test, after those of the ports and the folder
 	cmd   *exec.Cmd
 	said  *transcript
 	ended chan struct{} // closed when cmd has been waited for
@@ -56,13 +57,13 @@ func startDevStack(t *testing.T) *devStack {
 	return s
 }
 
-// args are the flags that choose the ports and the folder.
+// args are the flags that choose the ports and the folder, and what a test adds.
 func (s *devStack) args() []string {
 	args := []string{"--state", s.state}
 	for flag, addr := range s.addr {
 		args = append(args, flag, addr)
 	}
-	return args
+	return append(args, s.more...)
 }
 
 // start returns when the line "ready" was printed, and how long that took.
