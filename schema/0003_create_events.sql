@@ -1,5 +1,5 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
--- Read by v_events, the feeds below, refresh_traffic and the loader's recovery. Sorted by tenant and day,
+-- Read by v_events, the feeds below, refresh_traffic and schema.Refill. Sorted by tenant and day,
 -- then visitor, so that one visitor's days and one site's reports are both short reads.
 -- ttl_only_drop_parts stays off: sites with different retention share parts, and the promise is
 -- each site's own. The window counts inserts of all collectors: a day at one insert a second.

@@ -1,7 +1,6 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
--- Written by the loader after a batch and all its views are in; read by the aggregator (what is new) and
--- by the loader after a crash (is this segment done). The row of a segment that is sent again
--- replaces the first.
+-- Written by the loader after a batch and all its views are in; read by the aggregator (what is new).
+-- The row of a segment that is sent again replaces the first.
 CREATE TABLE IF NOT EXISTS {database}.loads{cluster}
 (
     table_name     LowCardinality(String) COMMENT 'Table the batch went to: events or decisions',

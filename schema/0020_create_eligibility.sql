@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {database}.eligibility{cluster}
     arm         LowCardinality(String) COMMENT 'treatment or holdout; empty = not drawn',
     reason      LowCardinality(String) COMMENT 'Why: TARGETING_MATCH, HOLDOUT, COOLDOWN, DEFAULT ...',
     valid_until DateTime64(3, 'UTC') COMMENT 'End of the grant; 1970 = none' CODEC(ZSTD(1)),
-    fresh_at    DateTime64(3, 'UTC') COMMENT 'Up to when the features were known to be complete' CODEC(ZSTD(1)),
+    fresh_at    DateTime64(3, 'UTC') COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them' CODEC(ZSTD(1)),
     expires     Date COMMENT 'Day on which the row is deleted, by the profile retention of the site'
 )
 ENGINE = ReplacingMergeTree(decided_at)

@@ -1,6 +1,6 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
--- Written from the spool of the aggregator; read by v_decisions and, for one visitor, by the aggregator when
--- it starts (grants and cooldowns). A segment that is sent again replaces its own rows.
+-- Written from the spool of the aggregator; read by v_decisions and, with a visitor's profile, by the
+-- aggregator (grants and cooldowns). A segment that is sent again replaces its own rows.
 CREATE TABLE IF NOT EXISTS {database}.decisions{cluster}
 (
     site         LowCardinality(String) COMMENT 'Site id',
@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS {database}.decisions{cluster}
     first_serve  UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: the row that starts valid_for and cooldown',
     personalised UInt8 COMMENT '1 = visitor data was used; 0 = an offer to everyone',
     valid_until  DateTime64(3, 'UTC') COMMENT 'End of the grant; 1970 = none' CODEC(ZSTD(1)),
-    fresh_at     DateTime64(3, 'UTC') COMMENT 'Up to when the features were known to be complete' CODEC(ZSTD(1)),
+    fresh_at     DateTime64(3, 'UTC') COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them' CODEC(ZSTD(1)),
     gates        Array(Tuple(gate LowCardinality(String), pass UInt8, detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared' CODEC(ZSTD(1)),
-    features     Map(LowCardinality(String), String) COMMENT 'Features that the rule read, with the values it saw' CODEC(ZSTD(1)),
+    features     Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values' CODEC(ZSTD(1)),
     repeats      UInt32 COMMENT 'Further requests of this minute with the same verdict' CODEC(T64, ZSTD(1)),
     spool        FixedString(16) COMMENT 'Spool the row waited in' CODEC(ZSTD(1)),
     segment      UInt64 COMMENT 'Segment of that spool' CODEC(Delta, ZSTD(1)),

@@ -16,9 +16,9 @@ CREATE OR REPLACE VIEW {database}.v_decisions{cluster}
     first_serve  UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: count these for lift',
     personalised UInt8 COMMENT '1 = visitor data was used',
     valid_until  Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the grant; NULL = none',
-    fresh_at     Nullable(DateTime64(3, 'UTC')) COMMENT 'Up to when the features were known to be complete; NULL = no features were used',
+    fresh_at     Nullable(DateTime64(3, 'UTC')) COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them; NULL = no features were used',
     gates        Array(Tuple(gate LowCardinality(String), pass UInt8, detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
-    features     Map(LowCardinality(String), String) COMMENT 'Features that the rule read, with the values it saw',
+    features     Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     repeats      UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )
 AS

@@ -39,12 +39,12 @@ CREATE TABLE beckon.decisions
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: the row that starts valid_for and cooldown',
     `personalised` UInt8 COMMENT '1 = visitor data was used; 0 = an offer to everyone',
     `valid_until` DateTime64(3, 'UTC') COMMENT 'End of the grant; 1970 = none' CODEC(ZSTD(1)),
-    `fresh_at` DateTime64(3, 'UTC') COMMENT 'Up to when the features were known to be complete' CODEC(ZSTD(1)),
+    `fresh_at` DateTime64(3, 'UTC') COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them' CODEC(ZSTD(1)),
     `gates` Array(Tuple(
         gate LowCardinality(String),
         pass UInt8,
         detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared' CODEC(ZSTD(1)),
-    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rule read, with the values it saw' CODEC(ZSTD(1)),
+    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values' CODEC(ZSTD(1)),
     `repeats` UInt32 COMMENT 'Further requests of this minute with the same verdict' CODEC(T64, ZSTD(1)),
     `spool` FixedString(16) COMMENT 'Spool the row waited in' CODEC(ZSTD(1)),
     `segment` UInt64 COMMENT 'Segment of that spool' CODEC(Delta(8), ZSTD(1)),
@@ -70,7 +70,7 @@ CREATE TABLE beckon.eligibility
     `arm` LowCardinality(String) COMMENT 'treatment or holdout; empty = not drawn',
     `reason` LowCardinality(String) COMMENT 'Why: TARGETING_MATCH, HOLDOUT, COOLDOWN, DEFAULT ...',
     `valid_until` DateTime64(3, 'UTC') COMMENT 'End of the grant; 1970 = none' CODEC(ZSTD(1)),
-    `fresh_at` DateTime64(3, 'UTC') COMMENT 'Up to when the features were known to be complete' CODEC(ZSTD(1)),
+    `fresh_at` DateTime64(3, 'UTC') COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them' CODEC(ZSTD(1)),
     `expires` Date COMMENT 'Day on which the row is deleted, by the profile retention of the site'
 )
 ENGINE = ReplacingMergeTree(decided_at)
@@ -461,9 +461,9 @@ GROUP BY
 
 CREATE TABLE beckon.ledger
 (
-    `site` LowCardinality(String) COMMENT 'Site id',
+    `site` LowCardinality(String) COMMENT 'Site id; empty where a record that cannot be read was counted',
     `minute` DateTime('UTC') COMMENT 'Minute in which it was counted, by the clock of the collector' CODEC(Delta(4), ZSTD(1)),
-    `reason` LowCardinality(String) COMMENT 'What became of them: accepted, duplicate, dropped:too-old ...',
+    `reason` LowCardinality(String) COMMENT 'What became of them: accepted = stored + duplicate + dropped:too-old ...; dead-letter and lost are among the stored ones and are no rows',
     `spool` FixedString(16) COMMENT 'Spool that counted' CODEC(ZSTD(1)),
     `segment` UInt64 COMMENT 'Segment that carried the count' CODEC(Delta(8), ZSTD(1)),
     `n` UInt64 COMMENT 'Events; sum over spool and segment' CODEC(T64, ZSTD(1)),
@@ -834,12 +834,12 @@ CREATE VIEW beckon.v_decisions
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: count these for lift',
     `personalised` UInt8 COMMENT '1 = visitor data was used',
     `valid_until` Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the grant; NULL = none',
-    `fresh_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Up to when the features were known to be complete; NULL = no features were used',
+    `fresh_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them; NULL = no features were used',
     `gates` Array(Tuple(
         gate LowCardinality(String),
         pass UInt8,
         detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
-    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rule read, with the values it saw',
+    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     `repeats` UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )
 COMMENT 'Decisions, each explained: rule, gates, the values that were compared'
@@ -864,12 +864,12 @@ CREATE VIEW beckon.v_decisions_all
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: count these for lift',
     `personalised` UInt8 COMMENT '1 = visitor data was used',
     `valid_until` Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the grant; NULL = none',
-    `fresh_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'Up to when the features were known to be complete; NULL = no features were used',
+    `fresh_at` Nullable(DateTime64(3, 'UTC')) COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them; NULL = no features were used',
     `gates` Array(Tuple(
         gate LowCardinality(String),
         pass UInt8,
         detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
-    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rule read, with the values it saw',
+    `features` Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     `repeats` UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )
 COMMENT 'Decisions, each explained: rule, gates, the values that were compared, of every environment'
