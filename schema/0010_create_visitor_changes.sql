@@ -1,7 +1,7 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
 -- Read by the aggregator, batch by batch: it follows `loads`, whose row comes after all views of a batch,
--- and reads here whose features that batch changed. Kept for three days: an aggregator that runs
--- and cannot look for longer does not learn of the changes before, and is better started again.
+-- and reads here whose features that batch changed. Kept for three days: an aggregator that
+-- could not look for two forgets everybody and reads them again.
 CREATE TABLE IF NOT EXISTS {database}.visitor_changes{cluster}
 (
     spool     FixedString(16) COMMENT 'Spool of the batch' CODEC(ZSTD(1)),

@@ -29,6 +29,7 @@ const (
 	loadsLookBack = 10 * time.Minute // of loads.sql: a row of `loads` is seen at most this long after its time
 	chunk         = 1000             // visitors in one read
 	groupSize     = 16               // batches whose visitors are read together
+	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
 )
 
 // batch names one loaded batch.
@@ -114,10 +115,15 @@ func (f *Follower) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if f.looked.IsZero() {
+	switch {
+	case f.looked.IsZero():
 		// The store is empty, and whatever is read from now on has these batches in it.
 		f.remember(fresh)
 		fresh = nil
+	case clock.Sub(f.looked) > changesKept:
+		// Who changed is forgotten by now, so everybody has to be read again.
+		f.store.Clear()
+		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
 	for group := range slices.Chunk(fresh, groupSize) {
 		keys, err := f.changedVisitors(ctx, group)

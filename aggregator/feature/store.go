@@ -131,6 +131,14 @@ func (s *Store) Delete(k Key) {
 	s.older.Del(k.bytes())
 }
 
+// Clear forgets everybody.
+func (s *Store) Clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.previous = map[Key]*Profile{}, nil
+	s.older.Clear()
+}
+
 // Len returns how many recently seen visitors are held.
 func (s *Store) Len() int {
 	s.mu.RLock()

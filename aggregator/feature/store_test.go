@@ -94,6 +94,25 @@ func TestStoreForgetsOnDelete(t *testing.T) {
 	}
 }
 
+func TestClearForgetsEverybody(t *testing.T) {
+	s := newTestStore(t, 10)
+	now := time.Now()
+	for n := range 30 {
+		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
+	}
+	s.older.Wait()
+	s.Clear()
+	for n := range 30 {
+		if s.Get(storeKey(n)) != nil {
+			t.Fatalf("visitor %d is still there", n)
+		}
+	}
+	s.Put(storeKey(1), &Profile{ReadAt: now}, now)
+	if s.Get(storeKey(1)) == nil {
+		t.Error("nobody is remembered afterwards")
+	}
+}
+
 func TestRecentlySeenFadeWithTime(t *testing.T) {
 	s := newTestStore(t, 1000)
 	start := time.Now()

@@ -119,29 +119,35 @@ func (l *Loader) gather(interval time.Duration) {
 // spool that has failed stop it.
 func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
 	var rows decoded
-	for _, step := range []func() error{
-		func() (err error) { rows, err = l.Table.decode(b); return err },
-		func() error { return l.bury(b.ID, rows.refused()) },
-		func() error { return l.load(ctx, b, rows) },
-		func() error { return l.Source.Done(b.ID) },
+	for _, s := range []step{
+		{"read", func() (err error) { rows, err = l.Table.decode(b); return err }},
+		{"dead-letter", func() error { return l.bury(b.ID, rows.refused()) }},
+		{"connection", func() error { return l.load(ctx, b, rows) }}, // or ClickHouse's own code
+		{"done", func() error { return l.Source.Done(b.ID) }},
 	} {
-		if err := l.retry(ctx, b.ID, step); err != nil {
+		if err := l.retry(ctx, b.ID, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *Loader) retry(ctx context.Context, id spool.BatchID, step func() error) error {
+// step is one thing to be done for a batch, and what a failure of it is counted as.
+type step struct {
+	code string
+	run  func() error
+}
+
+func (l *Loader) retry(ctx context.Context, id spool.BatchID, s step) error {
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		err := step()
+		err := s.run()
 		if err == nil || errors.Is(err, spool.ErrFailed) || errors.Is(err, spool.ErrClosed) {
 			return err
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		l.failed(id, err)
+		l.failed(id, s.code, err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -243,9 +249,9 @@ func sealingFor(durations []time.Duration) time.Duration {
 
 // failed stops sealing by time, so that an outage ends in few large inserts, and drops the
 // connection when the fault is not the server's answer.
-func (l *Loader) failed(id spool.BatchID, err error) {
+func (l *Loader) failed(id spool.BatchID, code string, err error) {
 	l.Source.Sealing(0)
-	l.m.failures.WithLabelValues(failureCode(err)).Inc()
+	l.m.failures.WithLabelValues(failureCode(code, err)).Inc()
 	l.m.failing.Set(1)
 	l.Log.Error("batch not loaded, trying again", "table", l.Table.name(), "batch", id.Token(), "error", err)
 	var answer *clickhouse.Exception

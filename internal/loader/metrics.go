@@ -22,18 +22,18 @@ func newMetrics(r prometheus.Registerer) metrics {
 	return metrics{
 		inserts:  f.NewCounter(prometheus.CounterOpts{Name: "beckon_loader_batches_total", Help: "Batches that are completely in ClickHouse."}),
 		rows:     f.NewCounter(prometheus.CounterOpts{Name: "beckon_loader_rows_total", Help: "Rows of those batches."}),
-		failures: f.NewCounterVec(prometheus.CounterOpts{Name: "beckon_loader_failures_total", Help: "Tries that failed, by ClickHouse error code or `connection`."}, []string{"code"}),
+		failures: f.NewCounterVec(prometheus.CounterOpts{Name: "beckon_loader_failures_total", Help: "Tries that failed, by ClickHouse error code, or read, dead-letter, connection, done."}, []string{"code"}),
 		seconds:  f.NewHistogram(prometheus.HistogramOpts{Name: "beckon_loader_batch_seconds", Help: "Time to load one batch.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 14)}),
 		failing:  f.NewGauge(prometheus.GaugeOpts{Name: "beckon_loader_failing", Help: "1 while the last try failed."}),
 		refused:  f.NewCounter(prometheus.CounterOpts{Name: "beckon_loader_dead_letters_total", Help: "Records that were no rows and went to the dead-letter file."}),
 	}
 }
 
-// failureCode is ClickHouse's error number, or "connection" when it never answered.
-func failureCode(err error) string {
+// failureCode is ClickHouse's error number where it answered with one, else the step's own word.
+func failureCode(code string, err error) string {
 	var e *clickhouse.Exception
 	if errors.As(err, &e) {
 		return strconv.Itoa(int(e.Code))
 	}
-	return "connection"
+	return code
 }
