@@ -240,6 +240,19 @@ func (s *shop) thankYou(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, page{Title: "Thank you", Name: "thank-you", Calls: calls, Data: o})
 }
 
+// usedDecision is the decision behind the shopper's last order, or "". Beckon hears of an order a
+// moment after it was placed, and until then gives the same offer to a tab that asks.
+func (s *shop) usedDecision(r *http.Request) string {
+	number, err := r.Cookie(orderCookie)
+	if err != nil {
+		return ""
+	}
+	if o := s.orders.byNumber(number.Value); o != nil && o.Offer != nil {
+		return o.Offer.Decision
+	}
+	return ""
+}
+
 // An Order is what the shop remembers of a sale: no name, no address.
 type Order struct {
 	Number   string // random, so that it cannot be guessed: it opens the thank-you page
@@ -272,6 +285,13 @@ func (s *orders) byAttempt(attempt string) *Order {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.attempts[attempt]
+}
+
+// byNumber returns the order, or nil.
+func (s *orders) byNumber(number string) *Order {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.number[number]
 }
 
 // place gives the order its number and keeps it. A form that is sent twice at once becomes one

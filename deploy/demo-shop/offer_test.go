@@ -143,7 +143,9 @@ func TestOfferCountsOnce(t *testing.T) {
 	token := w.sign(w.claims())
 	w.add("harbour-mug", "oat", "1")
 	w.accept(token)
+	wantBody(t, w.get("/"), `data-used=""`)
 	wantBody(t, w.buy(), "−€2.80")
+	wantBody(t, w.get("/"), `data-used="decision-1"`) // the banner of no tab makes it again
 
 	w.add("harbour-mug", "lake", "1")
 	if code := w.accept(token); code != "used" {

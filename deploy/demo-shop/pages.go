@@ -32,6 +32,7 @@ type page struct {
 	GPC          bool
 	CanComeBack  bool // the "come back tomorrow" button
 	PanelClosed  bool
+	UsedDecision string // the decision that the last order was placed with; its offer is not made again
 	Categories   []Category
 	FreeShipping Money
 	BeckonPrefix string
@@ -40,6 +41,9 @@ type page struct {
 
 // Asset is the address of a static file.
 func (p *page) Asset(name string) string { return p.assets.url(name) }
+
+// Currency is that of all prices, for the panel.
+func (p *page) Currency() string { return currency }
 
 // Picture is the address of a variant's picture.
 func (p *page) Picture(product *Product, variant *Variant) string {
@@ -93,6 +97,7 @@ func (s *shop) render(w http.ResponseWriter, r *http.Request, status int, p page
 	}
 	p.Categories, p.FreeShipping, p.BeckonPrefix = categories, shippingMethods[0].freeFrom, beckonPrefix
 	p.Cart = s.readCart(r)
+	p.UsedDecision = s.usedDecision(r)
 	var body bytes.Buffer
 	if err := s.pages[p.Name].Execute(&body, &p); err != nil {
 		s.Log.Error("a page cannot be shown", "page", p.Name, "error", err)

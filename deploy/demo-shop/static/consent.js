@@ -1,5 +1,13 @@
 // The consent banner. The shop remembers the answer in its own cookie; Beckon is told at once.
 
+const doubleClick = 600; // ms, a little above what systems take for one
+
+/** Whether the visitor has answered with less than personal offers. Then nobody asks for a decision. */
+export function refused() {
+  const chosen = document.querySelector('#consent [aria-current]');
+  return chosen !== null && chosen.value !== 'decide';
+}
+
 export function watchConsent() {
   const banner = document.getElementById('consent');
   const form = banner.querySelector('form');
@@ -20,8 +28,13 @@ export function watchConsent() {
     document.getElementById('main').focus({ preventScroll: true });
   });
 
-  document.getElementById('consent-open').addEventListener('click', () => {
+  document.getElementById('consent-open').addEventListener('click', (event) => {
+    event.preventDefault();
     banner.hidden = false;
-    banner.querySelector('button').focus();
+    banner.inert = true; // the banner comes up below the pointer: a second click must not choose
+    setTimeout(() => {
+      banner.inert = false;
+      banner.querySelector('button').focus();
+    }, doubleClick);
   });
 }

@@ -1,6 +1,7 @@
 // The offer: asks for a decision, shows it, and takes the token to the shop's back end when it is
 // accepted. The three offer events are sent from here; all others come with the page.
 import { whenAnnounced } from './announced.js';
+import { refused } from './consent.js';
 import { recall, remember } from './remember.js';
 
 // ms after an acknowledged event: it is in the decision within 2 s, later on a machine that is busy.
@@ -13,10 +14,13 @@ export function watchOffer() {
   let ticking;
   let asking = [];
 
-  const ask = () => window.beckon('decision', consider);
+  const ask = () => {
+    if (!refused()) window.beckon('decision', consider);
+  };
 
   const consider = (decision) => {
-    if (!decision.eligible || !decision.offer || !decision.token) return;
+    if (refused() || !decision.eligible || !decision.offer || !decision.token) return;
+    if (decision.decision_id === $('offer').dataset.used) return; // Beckon hears of the order in a moment
     if (shown || recall('answered') === decision.decision_id) return;
     if (!(timeLeft(decision) > 0)) return;
     show(decision);

@@ -1,6 +1,7 @@
 // The side panel "What Beckon sees". It reads the tag's events and, on a developer's machine, the
 // shop's /dev/seen. It changes nothing that Beckon knows, except by the button at its end.
 import { whenAnnounced } from './announced.js';
+import { refused } from './consent.js';
 import { recall, remember } from './remember.js';
 import { byFeature, causes, featureName, featureValue, lanes, reasons } from './words.js';
 
@@ -29,9 +30,18 @@ export function watchPanel() {
   });
   whenAnnounced('beckon:decision', (decision) => {
     answered ||= decision.reason !== 'ERROR';
+    if (refused()) return; // asked for before the visitor refused
     showDecision(decision);
     fresh(decision.fresh_at);
+    look(); // the gates are to be those of this decision
   });
+  const respect = () => {
+    if (!refused()) return;
+    showDecision({ eligible: false, reason: 'NO_CONSENT' });
+    showSeen({});
+  };
+  document.addEventListener('tarn:consent', respect);
+  respect();
   setTimeout(() => {
     if (!answered) showDecision({ eligible: false, reason: 'ERROR' });
   }, patience);
@@ -75,11 +85,18 @@ function watchDoor(opened) {
   });
 }
 
+// The lane of the last acknowledged batch on this page. The aggregator knows a visitor by the cookie
+// alone, and whoever refused has none: its own word for the lane would be the site's default.
+let told;
+
 function showAck({ accepted, dropped, lane }) {
   remember('acks', String(Number(recall('acks')) + accepted));
   showTotal();
   if (dropped?.length) put('seen-drops', `not counted: ${dropped.map((d) => d.reason).join(', ')}`);
-  if (lane) showLane(...lane.toLowerCase().split(/[^a-z-]+/)); // a lane word, then its cause among others
+  if (!lane) return;
+  const words = lane.toLowerCase().split(/[^a-z-]+/); // a lane word, then its cause among others
+  told = words[0];
+  showLane(...words);
 }
 
 function showTotal() {
@@ -106,13 +123,21 @@ function showDecision({ eligible, offer, arm, reason, expires_at, personalised }
 }
 
 function showSeen(seen) {
-  const none = seen.lane === 'decide' ? 'none yet' : 'none';
-  put('seen-visitor', seen.visitor || none);
-  put('seen-session', seen.session || none);
-  if (seen.network) put('seen-network', String(seen.network));
-  if (seen.lane) showLane(seen.lane, seen.cause);
-  if (Array.isArray(seen.gates) && seen.gates.length) $('seen-gates').replaceChildren(...seen.gates.map(gateRow));
-  if (seen.features && typeof seen.features === 'object') showFeatures(seen.features);
+  const nobody = refused() || (told ?? 'decide') !== 'decide' || !seen.visitor;
+  const { visitor, session, gates, features } = nobody ? {} : seen;
+  const none = told === 'decide' && !refused() ? 'none yet' : 'none';
+  put('seen-visitor', visitor || none);
+  put('seen-session', session || none);
+  if (visitor && !told) showLane(seen.lane, seen.cause);
+  $('seen-gates').replaceChildren(...(gates?.length ? gates.map(gateRow) : [nothing('li', none)]));
+  showFeatures(features ?? {}, none);
+}
+
+function nothing(tag, text) {
+  const row = document.createElement(tag);
+  row.className = 'unknown';
+  row.textContent = text;
+  return row;
 }
 
 function gateRow({ gate, offer, pass, detail }) {
@@ -139,11 +164,13 @@ function gateRow({ gate, offer, pass, detail }) {
 
 let shownFeatures = {};
 
-function showFeatures(features) {
+function showFeatures(features, none) {
+  const before = shownFeatures;
+  shownFeatures = {};
   const loud = [];
   const quiet = [];
   for (const [key, value] of Object.entries(features).sort(byFeature)) {
-    const { text, quiet: little } = featureValue(value);
+    const { text, quiet: little } = featureValue(key, value, $('panel').dataset.currency);
     const row = document.createElement('div');
     const name = document.createElement('dt');
     name.textContent = featureName(key);
@@ -151,11 +178,11 @@ function showFeatures(features) {
     shown.textContent = text;
     row.title = key;
     row.append(name, shown);
-    if (key in shownFeatures && shownFeatures[key] !== text) row.className = 'changed';
+    if (key in before && before[key] !== text) row.className = 'changed';
     shownFeatures[key] = text;
     (little ? quiet : loud).push(row);
   }
-  if (loud.length) $('seen-features').replaceChildren(...loud);
+  $('seen-features').replaceChildren(...(loud.length ? loud : [nothing('dt', none)]));
   $('seen-features-zero').replaceChildren(...quiet);
   $('seen-more').hidden = quiet.length === 0;
 }
@@ -164,9 +191,10 @@ function showFeatures(features) {
 function watchFreshness() {
   let newest = NaN;
   const tell = () => {
-    const age = (Date.now() - newest) / 1000;
+    const age = refused() ? NaN : (Date.now() - newest) / 1000;
     $('seen-verdict').dataset.fresh = age < 10 ? 'yes' : 'no';
     if (age >= 0) put('seen-fresh', age < 90 ? `fresh as of ${age.toFixed(1)} s ago` : `fresh as of ${Math.round(age / 60)} min ago`);
+    if (refused()) put('seen-fresh', 'no decision is asked for');
   };
   setInterval(tell, 500);
   return (at) => {

@@ -59,11 +59,14 @@ export const featureName = (key) => names[key] ?? key.replaceAll('_', ' ');
 
 const never = 1e9; // minutes or days, by contract
 
-/** Returns what to show, and whether it says little: nothing happened, nothing known. */
-export function featureValue(value) {
+const sums = ['cart_value', 'revenue_90d'];
+
+/** Returns what to show, and whether it says little: nothing happened, nothing known. Sums are in currency. */
+export function featureValue(key, value, currency) {
   if (value === true) return { text: 'yes', quiet: false };
   if (value === false) return { text: 'no', quiet: true };
   if (value === '' || value === null || value === undefined) return { text: 'unknown', quiet: true };
   if (Number(value) >= never) return { text: 'never', quiet: true };
-  return { text: String(value), quiet: Number(value) === 0 };
+  const text = sums.includes(key) ? Number(value).toLocaleString('en', { style: 'currency', currency }) : String(value);
+  return { text, quiet: Number(value) === 0 };
 }
