@@ -176,8 +176,12 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown refuses new requests with shutting-down, lets those that were begun finish, and returns when
-// all connections are closed or ctx ends.
+// lastWord is how long open connections may still bring a request and hear that they should go
+// elsewhere. Closed at once, one that was just sending would be reset without an answer.
+const lastWord = 300 * time.Millisecond
+
+// Shutdown takes no new connections, refuses new requests with shutting-down, lets those that were begun
+// finish, and returns when all connections are closed or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
 	s.mu.Lock()
@@ -185,6 +189,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.listener.Close() // fasthttp does not know it yet when Serve has just begun
 	}
 	s.mu.Unlock()
+	for end := time.Now().Add(lastWord); s.http.GetOpenConnectionsCount() > 0 && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(lastWord / 60)
+	}
 	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("connections still open: %w", err)
 	}
