@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,12 @@ func TestDecisionReflectsAnAcknowledgedEventWithinTwoSeconds(t *testing.T) {
 	if longest := took[len(took)-1]; longest > 2*time.Second {
 		t.Errorf("a decision reflected an event after %s, want at most 2 s", longest)
 	}
+	eventually(t, func() error { // what analysts see of it
+		if n := s.number(`SELECT count() FROM eligibility FINAL WHERE site = 'demo' AND eligible = 1 AND reason = 'TARGETING_MATCH' AND offer != '' AND expires > today()`); n != len(took) {
+			return fmt.Errorf("%d visitors are eligible in the table, want %d", n, len(took))
+		}
+		return nil
+	})
 }
 
 // readmePorts are the addresses that README writes, by the flag of make run that moves them.
