@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -14,8 +12,6 @@ import (
 
 	"beckon/internal/service"
 )
-
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // Config is everything an operator can set, as flags or BECKON_ environment variables.
 type Config struct {
@@ -46,7 +42,7 @@ func (c *Config) validate() error {
 	if !service.IsAddress(c.Admin) {
 		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8091", c.Admin)
 	}
-	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
+	if !service.IsPathPrefix(c.PathPrefix) {
 		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
 	}
 	if u, err := url.Parse(c.Issuer); err != nil || u.Scheme == "" {
@@ -64,7 +60,7 @@ func (c *Config) validate() error {
 	if _, err := clickhouse.ParseDSN(c.ClickHouseDSN); err != nil { // its error may quote a password
 		fault("--clickhouse-dsn cannot be read: write clickhouse://user:password@host:9000/database")
 	}
-	if !identifier.MatchString(c.Database) {
+	if !service.IsDatabase(c.Database) {
 		fault("--database %q is no name: letters, digits and _, such as beckon", c.Database)
 	}
 	for _, d := range []struct {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -36,8 +34,6 @@ type Config struct {
 
 const minSpoolBytes = 1 << 20
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-
 // settings is a Config that was understood.
 type settings struct {
 	proxies []netip.Prefix
@@ -59,7 +55,7 @@ func (c *Config) settings() (settings, error) {
 	if c.DevSwitches && !service.IsLoopback(c.Listen) {
 		fault("--dev-switches lets anybody who can reach %s rewrite cookies: use a loopback --listen address, or leave it out", c.Listen)
 	}
-	if c.PathPrefix != "" && (!strings.HasPrefix(c.PathPrefix, "/") || strings.HasSuffix(c.PathPrefix, "/")) {
+	if !service.IsPathPrefix(c.PathPrefix) {
 		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
 	}
 	for _, text := range c.TrustedProxy {
@@ -78,7 +74,7 @@ func (c *Config) settings() (settings, error) {
 	if _, err := clickhouse.ParseDSN(c.ClickHouseDSN); err != nil { // its error may quote a password
 		fault("--clickhouse-dsn cannot be read: write clickhouse://user:password@host:9000/database")
 	}
-	if !identifier.MatchString(c.Database) {
+	if !service.IsDatabase(c.Database) {
 		fault("--database %q is no name: letters, digits and _, such as beckon", c.Database)
 	}
 	if c.DrainTimeout <= 0 {

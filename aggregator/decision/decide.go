@@ -129,8 +129,8 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 // tokenFor returns the offer token of the verdict, "" without an offer. The token of a grant counts
 // from its first serve, so every replica with the same sites file signs the same claims, and EdDSA
 // gives the same token for the same claims; edited terms are in the next token, under the same jti.
-// An offer for everyone belongs to no visitor: each answer gets a
-// token of its own, or the first shopper to redeem it would use it up for all.
+// An offer for everyone belongs to no visitor: each answer gets a token of its own, or the first
+// shopper to redeem it would use it up for all.
 func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
 	v := &ans.verdict
 	if !v.Eligible {

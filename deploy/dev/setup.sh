@@ -1,7 +1,8 @@
 #!/bin/sh
 # Brings a bare machine to where the tests can run: a C compiler for the race detector, curl for the
-# lines that make run prints, a Chromium for the browser test, the tag's development packages. It installs system packages only as root on
-# Debian or Ubuntu; otherwise it stops and prints the line to run.
+# lines that make run prints, a Chromium for the browser test, the tag's development packages. It
+# installs system packages only as root on Debian or Ubuntu; otherwise it stops and prints the line
+# to run.
 set -eu
 cd "$(dirname "$0")/../.."
 

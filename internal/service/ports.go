@@ -32,19 +32,3 @@ func portFault(flag string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", flag, err)
 }
-
-// IsAddress reports whether addr is host:port.
-func IsAddress(addr string) bool {
-	_, _, err := net.SplitHostPort(addr)
-	return err == nil
-}
-
-// IsLoopback reports whether only this machine can reach addr.
-func IsLoopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}

@@ -53,6 +53,19 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
+func TestNamesThatGoIntoSQLAndPaths(t *testing.T) {
+	for name, want := range map[string]bool{"beckon": true, "_b2": true, "": false, "2b": false, "a.b": false, "a b": false, "a;DROP": false, "ä": false} {
+		if got := IsDatabase(name); got != want {
+			t.Errorf("IsDatabase(%q) = %v", name, got)
+		}
+	}
+	for prefix, want := range map[string]bool{"": true, "/px": true, "/a/b": true, "/": false, "px": false, "/px/": false} {
+		if got := IsPathPrefix(prefix); got != want {
+			t.Errorf("IsPathPrefix(%q) = %v", prefix, got)
+		}
+	}
+}
+
 func TestInterruptOfALoopWaitsForItsEnd(t *testing.T) {
 	ended := false
 	execute, interrupt := Loop(func(ctx context.Context) error {
