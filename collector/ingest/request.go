@@ -81,7 +81,8 @@ func (s *Server) release(r *request) {
 	s.requests.Put(r)
 }
 
-// reset forgets everything of the sender and keeps the memory.
+// reset drops what is known of the sender and keeps the memory: buffers hold their old bytes until the
+// next request writes over them, and nothing reads those.
 func (r *request) reset() {
 	r.event.Reset()
 	clear(r.raws)
