@@ -153,9 +153,11 @@ func appendText(dst []byte, s string) []byte {
 func appendID(dst []byte, id [16]byte) []byte { return append(dst, id[:]...) }
 
 // cursor reads a record. After the first fault every read returns zero and bad stays set, so the
-// decoder reads straight down and checks once.
+// decoder reads straight down and checks once. Its texts are parts of one copy of the record: a row has
+// twenty of them.
 type cursor struct {
-	b   []byte
+	b   []byte // what is still to be read: the end of all
+	all string
 	bad bool
 }
 
@@ -201,7 +203,11 @@ func (c *cursor) id() (id [16]byte) {
 	return id
 }
 
-func (c *cursor) text() []byte { return c.take(c.uvarint()) }
+func (c *cursor) text() string {
+	n := len(c.take(c.uvarint()))
+	end := len(c.all) - len(c.b)
+	return c.all[end-n : end]
+}
 
 func badRecord(rec []byte, why string) error {
 	return fmt.Errorf("%w of %d bytes: %s", ErrRecord, len(rec), why)

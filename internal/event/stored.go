@@ -1,9 +1,9 @@
 package event
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
+	"strings"
 
 	"beckon/internal/privacy"
 )
@@ -65,7 +65,7 @@ func (s *Stored) Decode(rec []byte) error {
 	copy(s.ID[:], rec[8:24])
 	s.ReceivedAt = int64(binary.LittleEndian.Uint64(rec[24:]))
 
-	c := &cursor{b: rec[headBytes:]}
+	c := &cursor{b: rec[headBytes:], all: string(rec[headBytes:])}
 	s.OccurredAt = s.ReceivedAt + c.varint()
 	s.ExpiresDay, s.ProfileExpiresDay = c.uint16(), c.uint16()
 	s.Rate = c.varint()
@@ -90,10 +90,10 @@ func (s *Stored) decodeTexts(c *cursor) {
 		&s.Site, &s.Environment, &s.Network, &s.Country, &s.Region, &s.Device, &s.Browser, &s.OS, &s.Bot, &s.Path, &s.Referrer,
 		&s.UTMSource, &s.UTMMedium, &s.UTMName, &s.Product, &s.Variant, &s.Category, &s.Currency, &s.Offer, &s.Decision, &consent,
 	} {
-		*field = string(c.text())
+		*field = c.text()
 	}
-	if source, policy, ok := bytes.Cut([]byte(consent), []byte{0}); ok {
-		s.ConsentSource, s.ConsentPolicy = string(source), string(policy)
+	if source, policy, ok := strings.Cut(consent, "\x00"); ok {
+		s.ConsentSource, s.ConsentPolicy = source, policy
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *Stored) decodeItems(c *cursor) {
 		c.bad = true
 	}
 	for ; n > 0 && !c.bad; n-- {
-		it := StoredItem{Product: string(c.text()), Variant: string(c.text()), Quantity: uint32(min(c.uvarint(), math.MaxUint32))}
+		it := StoredItem{Product: c.text(), Variant: c.text(), Quantity: uint32(min(c.uvarint(), math.MaxUint32))}
 		if price := c.uvarint(); price > 0 {
 			it.Price = Amount{Units: int64(min(price-1, maxAmountUnits)), Set: true}
 		}

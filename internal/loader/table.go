@@ -10,31 +10,105 @@ import (
 	"beckon/internal/spool"
 )
 
-// Table says how the records of a spool become rows of one ClickHouse table.
+// Table says how the records of a spool become rows of one ClickHouse table. One loader at a time uses it.
 type Table[R any] struct {
 	Name    string // without the database
 	Decode  func(record []byte, row *R) error
 	Columns []Column[R]
 	Ledger  bool // what the spool counted goes to the table ledger, which is about events only
+
+	rows decodedRows[R] // of the batch in hand; its memory serves one batch after the other
 }
 
-// Column fills one column of a table from decoded rows.
+// Column is one column of a table: where its values come from, and those of the batch in hand. A batch
+// is gathered column by column while it is read, because that is how the protocol sends it: no row is
+// ever kept.
 type Column[R any] struct {
 	Name   string
-	append func(to driver.BatchColumn, rows []R) error
+	values values[R]
+}
+
+// values gathers a column.
+type values[R any] interface {
+	reset()
+	add(row *R)
+	appendTo(column driver.BatchColumn) error
 }
 
 // Col makes a column out of a getter. T must be a type that clickhouse-go appends column-wise to
-// the column's type: string, int64 milliseconds for DateTime64, []byte for FixedString.
+// the column's type, such as string, or int64 milliseconds for DateTime64. What the getter returns must
+// not point into the row, which is used for the next record.
 func Col[R, T any](name string, get func(*R) T) Column[R] {
-	return Column[R]{Name: name, append: func(to driver.BatchColumn, rows []R) error {
-		values := make([]T, len(rows))
-		for i := range rows {
-			values[i] = get(&rows[i])
-		}
-		return to.Append(values)
-	}}
+	return Column[R]{Name: name, values: &plain[R, T]{get: get}}
 }
+
+type plain[R, T any] struct {
+	get  func(*R) T
+	list []T
+}
+
+func (c *plain[R, T]) reset() {
+	clear(c.list) // strings would keep their records alive
+	c.list = c.list[:0]
+}
+func (c *plain[R, T]) add(row *R)                           { c.list = append(c.list, c.get(row)) }
+func (c *plain[R, T]) appendTo(to driver.BatchColumn) error { return to.Append(c.list) }
+
+// IDCol makes a column of type FixedString(16).
+func IDCol[R any](name string, get func(*R) [16]byte) Column[R] {
+	return Column[R]{Name: name, values: &ids[R]{get: get}}
+}
+
+type ids[R any] struct {
+	get  func(*R) [16]byte
+	list [][16]byte
+	refs [][]byte // what clickhouse-go wants
+}
+
+func (c *ids[R]) reset()     { c.list = c.list[:0] }
+func (c *ids[R]) add(row *R) { c.list = append(c.list, c.get(row)) }
+func (c *ids[R]) appendTo(to driver.BatchColumn) error {
+	c.refs = c.refs[:0]
+	for i := range c.list {
+		c.refs = append(c.refs, c.list[i][:])
+	}
+	return to.Append(c.refs)
+}
+
+// WordCol makes a column of a few different words, of type LowCardinality(String).
+func WordCol[R any](name string, get func(*R) string) Column[R] {
+	return Column[R]{Name: name, values: &words[R]{get: get, boxes: make(map[string]any)}}
+}
+
+// words keeps one box for each word: clickhouse-go looks at every value as an interface, and would
+// allocate one for each row.
+type words[R any] struct {
+	get   func(*R) string
+	boxes map[string]any
+	list  []any
+}
+
+const maxBoxes = 4096 // words of a batch; more of them are no few words
+
+func (c *words[R]) reset() {
+	c.list = c.list[:0]
+	if len(c.boxes) > maxBoxes {
+		clear(c.boxes)
+	}
+}
+
+func (c *words[R]) add(row *R) {
+	word := c.get(row)
+	box, ok := c.boxes[word]
+	if !ok {
+		word = strings.Clone(word) // not the record it is part of
+		box = word
+		c.boxes[word] = box
+	}
+	c.list = append(c.list, box)
+}
+
+func (c *words[R]) appendTo(to driver.BatchColumn) error { return to.Append(c.list) }
 
 // refusal is a record that is no row: it goes to the dead letter, and the batch goes on without it.
 type refusal struct {
@@ -43,7 +117,7 @@ type refusal struct {
 	reason   error
 }
 
-// decoded is a batch, checked completely before anything is sent.
+// decoded is a batch, checked completely before anything is sent. It is good until the next one is decoded.
 type decoded interface {
 	rows() int
 	refused() []refusal
@@ -61,13 +135,16 @@ func (t *Table[R]) name() string { return t.Name }
 func (t *Table[R]) ledger() bool { return t.Ledger }
 
 func (t *Table[R]) decode(b *spool.Batch) (decoded, error) {
-	d := &decodedRows[R]{table: t, id: b.ID}
+	d := &t.rows
+	d.reset(t, b.ID)
 	err := b.Records(func(sequence uint64, record []byte) error {
-		d.values = append(d.values, *new(R))
-		if err := t.Decode(record, &d.values[len(d.values)-1]); err != nil {
-			d.values = d.values[:len(d.values)-1]
+		var row R
+		if err := t.Decode(record, &row); err != nil {
 			d.bad = append(d.bad, refusal{sequence, append([]byte(nil), record...), err})
 			return nil
+		}
+		for i := range t.Columns {
+			t.Columns[i].values.add(&row)
 		}
 		d.sequences = append(d.sequences, sequence)
 		return nil
@@ -78,12 +155,22 @@ func (t *Table[R]) decode(b *spool.Batch) (decoded, error) {
 type decodedRows[R any] struct {
 	table     *Table[R]
 	id        spool.BatchID
-	values    []R
 	sequences []uint64
 	bad       []refusal
+
+	spools   [][]byte
+	segments []uint64
 }
 
-func (d *decodedRows[R]) rows() int          { return len(d.values) }
+func (d *decodedRows[R]) reset(t *Table[R], id spool.BatchID) {
+	d.table, d.id = t, id
+	d.sequences, d.bad = d.sequences[:0], nil
+	for i := range t.Columns {
+		t.Columns[i].values.reset()
+	}
+}
+
+func (d *decodedRows[R]) rows() int          { return len(d.sequences) }
 func (d *decodedRows[R]) refused() []refusal { return d.bad }
 
 // insert sends all rows as one block. The batch object is used once and thrown away: a second Send
@@ -100,22 +187,22 @@ func (d *decodedRows[R]) insert(ctx context.Context, conn driver.Conn, database 
 	}
 	defer batch.Close()
 	for i, c := range d.table.Columns {
-		if err := c.append(batch.Column(i), d.values); err != nil {
+		if err := c.values.appendTo(batch.Column(i)); err != nil {
 			return fmt.Errorf("append column %s.%s: %w", d.table.Name, c.Name, err)
 		}
 	}
-	n := len(d.table.Columns)
-	spools, segments := make([][]byte, len(d.values)), make([]uint64, len(d.values))
-	for i := range d.values {
-		spools[i], segments[i] = d.id.Spool[:], d.id.Segment
+	d.spools, d.segments = d.spools[:0], d.segments[:0]
+	for range d.sequences {
+		d.spools, d.segments = append(d.spools, d.id.Spool[:]), append(d.segments, d.id.Segment)
 	}
-	for i, values := range []any{spools, segments, d.sequences} {
+	n := len(d.table.Columns)
+	for i, values := range []any{d.spools, d.segments, d.sequences} {
 		if err := batch.Column(n + i).Append(values); err != nil {
 			return fmt.Errorf("append column %s.%s: %w", d.table.Name, names[n+i], err)
 		}
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", len(d.values), d.table.Name, err)
+		return fmt.Errorf("insert %d rows into %s: %w", d.rows(), d.table.Name, err)
 	}
 	return nil
 }
