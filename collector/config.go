@@ -25,6 +25,7 @@ type Config struct {
 	Geo           string        `help:"MaxMind DB file for countries; without one countries are unknown." placeholder:"FILE"`
 	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse."`
 	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503."`
+	SpoolReserve  int64         `default:"268435456" help:"Free bytes to leave on the spool's disk (never over a twentieth of it): events are refused before it is full. 0: do not watch the disk."`
 	Sync          string        `default:"always" enum:"always,os" help:"What a reply waits for: always = the disk (survives power loss), os = the write (survives kill -9)."`
 	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol. It may be down: events wait in the spool."`
 	Database      string        `default:"beckon" help:"ClickHouse database."`
@@ -67,6 +68,9 @@ func (c *Config) settings() (settings, error) {
 	}
 	if c.SpoolMaxBytes < minSpoolBytes {
 		fault("--spool-max-bytes %d is too small: at least %d", c.SpoolMaxBytes, minSpoolBytes)
+	}
+	if c.SpoolReserve < 0 {
+		fault("--spool-reserve %d: write a number of bytes, such as 268435456, or 0 for none", c.SpoolReserve)
 	}
 	if c.Sync == "os" {
 		s.sync = spool.SyncOS

@@ -114,13 +114,13 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	reg := admin.NewRegistry("collector")
-	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Log: log, Registerer: reg})
+	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
 	if err != nil {
 		return fmt.Errorf("--spool-dir: %w", err)
 	}
 	defer service.CloseSpool(events, log)
 	public, err := ingest.New(ingest.Config{
-		Spool: events, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
+		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
 		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ type check func(*Server, *request) Reason
 var requestChecks = []check{wellFormed, knownSite, listedOrigin, notTooMany}
 
 // Then each of its events passes these.
-var eventChecks = []check{knownKind, goodValues, goodID, inTime}
+var eventChecks = []check{knownKind, worthItsRoom, goodValues, goodID, inTime}
 
 func wellFormed(_ *Server, r *request) Reason { return r.parse(r) }
 
@@ -57,6 +57,16 @@ func knownKind(_ *Server, r *request) Reason {
 	r.event.Kind = event.ParseKind(r.raw.kind, false)
 	if r.event.Kind == event.KindNone {
 		return UnknownKind
+	}
+	return Taken
+}
+
+// worthItsRoom sheds what shops can do without while the spool is nearly full, so that what they cannot is still
+// taken. It is for browsers only: a server tries again later when the spool is full, and wants all or nothing.
+func worthItsRoom(s *Server, r *request) Reason {
+	fromBrowser := r.source == event.SourcePixel || r.source == event.SourceBeacon
+	if fromBrowser && r.event.Kind.Expendable() && s.config.Crowded != nil && s.config.Crowded() {
+		return Shed
 	}
 	return Taken
 }

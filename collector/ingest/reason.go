@@ -28,6 +28,7 @@ const (
 
 	// Of one event.
 	UnknownKind
+	Shed
 	BadValue
 	BadID
 	TooOld
@@ -61,6 +62,7 @@ var reasons = [reasonCount]struct {
 	Internal:           {name: "internal", status: fasthttp.StatusInternalServerError, close: true},
 
 	UnknownKind: {name: "unknown-kind", status: fasthttp.StatusBadRequest, event: true},
+	Shed:        {name: "shed", status: fasthttp.StatusServiceUnavailable, event: true, retry: true},
 	BadValue:    {name: "bad-value", status: fasthttp.StatusBadRequest, event: true},
 	BadID:       {name: "bad-id", status: fasthttp.StatusBadRequest, event: true},
 	TooOld:      {name: "too-old", status: fasthttp.StatusBadRequest, event: true},

@@ -27,6 +27,9 @@ func refusing(err error) func(*Config) {
 	return func(c *Config) { c.Spool = broken{err} }
 }
 
+// crowded makes the server's spool nearly full.
+func crowded(c *Config) { c.Crowded = func() bool { return true } }
+
 // Every Reason has exactly one case here that reaches it, and each reply is as openapi.json says.
 func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 	const id = "019df26e-2d00-75af-89e3-8d27c16b05af"
@@ -103,9 +106,18 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 		})},
 		Internal:    {change: refusing(errors.New("no such luck")), run: refused(500, Internal, func(s *shop) reply { return s.post(batch("demo", pageView)) })},
 		UnknownKind: {run: dropped(`{"n":"refund"}`, "unknown-kind")},
-		BadValue:    {run: dropped(`{"n":"cart_add","p":{"price":-1}}`, "bad-value")},
-		BadID:       {run: dropped(`{"n":"page_view","i":"made-up"}`, "bad-id")},
-		TooOld:      {run: dropped(old, "too-old")},
+		Shed: {change: crowded, run: func(s *shop) {
+			got := s.post(batch("demo", pageView, `{"n":"cart_add"}`))
+			if want := `{"accepted":1,"dropped":[{"at":0,"i":null,"reason":"shed"}]}` + "\n"; got.StatusCode != 200 || got.reason() != "shed" || got.body != want {
+				s.Fatalf("got %d %q %s", got.StatusCode, got.reason(), got.body)
+			}
+			if s.one().Kind != event.CartAdd {
+				s.Fatal("the cart is not stored")
+			}
+		}},
+		BadValue: {run: dropped(`{"n":"cart_add","p":{"price":-1}}`, "bad-value")},
+		BadID:    {run: dropped(`{"n":"page_view","i":"made-up"}`, "bad-id")},
+		TooOld:   {run: dropped(old, "too-old")},
 		Duplicate: {run: func(s *shop) {
 			body := batch("demo", `{"n":"page_view","i":"`+id+`"}`)
 			if got := s.post(body); got.StatusCode != 204 {

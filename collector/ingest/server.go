@@ -58,6 +58,7 @@ type Countries interface {
 // Config is what a Server is made of. Spool, Sites, Keys, Agents and Registerer are needed.
 type Config struct {
 	Spool          Appender
+	Crowded        func() bool // the spool is nearly full: some kinds are shed; nil: it never is
 	Sites          Sites
 	Keys           Keys
 	Agents         *privacy.Agents

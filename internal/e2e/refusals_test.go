@@ -188,27 +188,43 @@ func TestFullSpoolRefusesAndRecovers(t *testing.T) {
 	t.Run("at its bound", func(t *testing.T) {
 		s := newStack(t)
 		s.collector.flags = append(s.collector.flags, "--spool-max-bytes", "1048576")
-		s.fillsAndRecovers(t)
+		s.fillsAndRecovers(t, true)
+	})
+	t.Run("before the disk is full", func(t *testing.T) {
+		s := newStack(t)
+		if disk := smallDisk(t); disk != "" {
+			s.collector = s.newCollector(filepath.Join(disk, "spool"))
+			s.fillsAndRecovers(t, true)
+		}
 	})
 	t.Run("on a full disk", func(t *testing.T) {
 		s := newStack(t)
-		disk := t.TempDir()
-		if said, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", disk).CombinedOutput(); err != nil {
-			t.Logf("a file system of 2 MiB cannot be mounted here (root can), so only the bound was tested: %v %s", err, said)
-			return
+		if disk := smallDisk(t); disk != "" {
+			s.collector = s.newCollector(filepath.Join(disk, "spool"), "--spool-reserve", "0")
+			s.fillsAndRecovers(t, false)
 		}
-		t.Cleanup(func() {
-			if said, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
-				t.Errorf("umount: %v %s", err, said)
-			}
-		})
-		s.collector = s.newCollector(filepath.Join(disk, "spool"))
-		s.fillsAndRecovers(t)
 	})
 }
 
-// fillsAndRecovers sends events while ClickHouse is down until there is no room, and then lets it come back.
-func (s *stack) fillsAndRecovers(t *testing.T) {
+// smallDisk mounts a file system of 2 MiB, or says why it cannot.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	disk := t.TempDir()
+	if said, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", disk).CombinedOutput(); err != nil {
+		t.Logf("a file system of 2 MiB cannot be mounted here (root can), so only the bound was tested: %v %s", err, said)
+		return ""
+	}
+	t.Cleanup(func() {
+		if said, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v %s", err, said)
+		}
+	})
+	return disk
+}
+
+// fillsAndRecovers sends carts while ClickHouse is down until there is no room, and then lets it come back. When
+// the room is watched, page views are shed before and counted.
+func (s *stack) fillsAndRecovers(t *testing.T, sheds bool) {
 	t.Helper()
 	s.collector.start()
 	v := s.newVisitor("demo")
@@ -223,7 +239,7 @@ func (s *stack) fillsAndRecovers(t *testing.T) {
 		into := taken
 		id := newID()
 		props := fmt.Sprintf(`{"product":"%s","category":"%s"}`, strings.Repeat("p", 500), strings.Repeat("c", 500))
-		reply, err := v.post(batch("demo", oneEvent("product_view", id, props)))
+		reply, err := v.post(batch("demo", oneEvent("cart_add", id, props)))
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -236,6 +252,14 @@ func (s *stack) fillsAndRecovers(t *testing.T) {
 		into.add(id)
 	}
 	t.Logf("%d events were taken before there was no room", len(taken))
+	if sheds {
+		id := newID()
+		reply, err := v.post(batch("demo", oneEvent("page_view", id, `{}`)))
+		if err != nil || reply.status != http.StatusOK || reply.reason() != "shed" {
+			t.Fatalf("a page view got %d %q (%v)", reply.status, reply.reason(), err)
+		}
+		refused.add(id)
+	}
 	s.collector.kill() // a restart with no room is no worse
 	s.collector.start()
 	s.restartClickHouse()

@@ -200,6 +200,20 @@ func TestKindsAndSourcesHaveNames(t *testing.T) {
 	}
 }
 
+// A new kind has to be put on one of the two lists.
+func TestEveryKindIsExpendableOrNot(t *testing.T) {
+	expendable := map[Kind]bool{
+		PageView: true, ProductView: true, CollectionView: true, Search: true, CartView: true,
+		CartAdd: false, CartRemove: false, CheckoutStart: false, Purchase: false, Refund: false,
+		OfferShown: false, OfferAccepted: false, OfferDismissed: false, Consent: false,
+	}
+	for k := PageView; k.String() != ""; k++ {
+		if want, listed := expendable[k]; !listed || k.Expendable() != want {
+			t.Errorf("%s: %v, listed %v", k, k.Expendable(), listed)
+		}
+	}
+}
+
 func BenchmarkAppendTo(b *testing.B) {
 	e := full()
 	var buf []byte

@@ -46,6 +46,17 @@ func (k Kind) String() string {
 	return ""
 }
 
+// Expendable reports whether events of this kind are given up first when there is hardly room for more: what a
+// visitor looked at, the bulk of all events. Without some of them counts are too low for a while. Without a cart,
+// an order, an offer's fate or a choice, money or consent would be wrong for good.
+func (k Kind) Expendable() bool {
+	switch k {
+	case PageView, ProductView, CollectionView, Search, CartView:
+		return true
+	}
+	return false
+}
+
 // ParseKind returns the kind a sender may use, KindNone for any other word. A refund is a kind
 // only for trusted senders.
 func ParseKind(name []byte, trusted bool) Kind {

@@ -152,7 +152,7 @@ func (s *Spool) Done(id BatchID) error {
 	s.sweepIDs(s.millis())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used -= seg.bytes
+	s.used.Add(-seg.bytes)
 	s.sealed = slices.DeleteFunc(s.sealed, func(x *segment) bool { return x == seg })
 	return nil
 }

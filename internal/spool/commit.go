@@ -139,7 +139,7 @@ func (s *Spool) takeOrder() order {
 	o := order{seal: s.sealing, interval: s.interval, closing: s.closed}
 	s.sealing = nil
 	c := s.gathering
-	looseDue := len(s.loose) > 0 && s.used < s.o.MaxBytes &&
+	looseDue := len(s.loose) > 0 && s.used.Load() < s.bound.Load() &&
 		(o.seal != nil || o.closing || time.Since(s.looseSince) >= loosePatience)
 	if !c.awaited && !looseDue {
 		return o
@@ -148,7 +148,7 @@ func (s *Spool) takeOrder() order {
 	s.gathering, s.idle = s.idle, nil
 	s.flying = c
 	c.reserved = int64(len(c.frames))
-	s.used += c.reserved
+	s.used.Add(c.reserved)
 	s.room.Broadcast()
 	o.commit = c
 	return o
@@ -217,7 +217,7 @@ func (s *Spool) enter(c *commit, w *writer, millis int64) {
 		s.window.add(id, millis)
 	}
 	seg := w.seg
-	s.used += w.size - seg.bytes - c.reserved
+	s.used.Add(w.size - seg.bytes - c.reserved)
 	seg.bytes = w.size
 	seg.records = w.records
 	seg.counts.merge(c.counts)
@@ -236,7 +236,7 @@ func (s *Spool) settle(c *commit, err error) {
 	s.mu.Lock()
 	s.flying, s.idle = nil, c
 	if err != nil {
-		s.used -= c.reserved
+		s.used.Add(-c.reserved)
 		s.loose.merge(c.loose)
 		s.looseSince = time.Now()
 		done = append(done, s.gathering.fate)

@@ -20,8 +20,9 @@ type FS interface {
 	Open(name string) (File, error)
 	Remove(name string) error
 	Rename(from, to string) error
-	ReadDir(dir string) ([]string, error) // base names
-	SyncDir(dir string) error             // makes creations, renames and removals in dir durable
+	ReadDir(dir string) ([]string, error)            // base names
+	SyncDir(dir string) error                        // makes creations, renames and removals in dir durable
+	Space(dir string) (free, total int64, err error) // bytes of the disk that dir is on; free for this user
 }
 
 // File is an open file.
@@ -96,6 +97,14 @@ func (osFS) SyncDir(dir string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+func (osFS) Space(dir string) (free, total int64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
 // noSpace reports whether a write failed because the disk, or our share of it, is full.

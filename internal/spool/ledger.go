@@ -50,6 +50,24 @@ func (c counts) merge(other counts) {
 	}
 }
 
+// maxLooseLines bounds the counts that wait in memory for a disk with room.
+const maxLooseLines = 1 << 16
+
+// fold moves all counts to the newest minute among them: an outage of days costs their minutes, not memory.
+func (c counts) fold() {
+	newest := int64(0)
+	for k := range c {
+		newest = max(newest, k.minute)
+	}
+	sum := make(counts)
+	for k, n := range c {
+		k.minute = newest
+		sum[k] += n
+	}
+	clear(c)
+	c.merge(sum)
+}
+
 // keys appends the keys of c to dst, by site, minute and reason: equal counts make equal bytes.
 func (c counts) keys(dst []countKey) []countKey {
 	for k := range c {

@@ -149,6 +149,19 @@ func (m *memFS) SyncDir(dir string) error {
 	return nil
 }
 
+func (m *memFS) Space(dir string) (free, total int64, err error) {
+	defer m.mu.Unlock()
+	if err := m.begin("space", dir); err != nil {
+		return 0, 0, err
+	}
+	if m.free < 0 {
+		return 1 << 60, 1 << 60, nil
+	}
+	return m.free, memDisk, nil
+}
+
+const memDisk = 20 << 20 // bytes of a disk with a bound
+
 func (m *memFS) giveBack(n int64) {
 	if m.free >= 0 {
 		m.free += n

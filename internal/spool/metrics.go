@@ -32,7 +32,8 @@ func newMetrics(s *Spool) *metrics {
 		m.all = append(m.all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "beckon_spool_" + name, Help: help}, value))
 	}
 	gauge("bytes", "Size of all segments that are not loaded yet.", func() float64 { return float64(s.Stats().Bytes) })
-	gauge("max_bytes", "Bound of beckon_spool_bytes.", func() float64 { return float64(s.o.MaxBytes) })
+	gauge("max_bytes", "Bound of beckon_spool_bytes: the setting, or less when the disk has less room.",
+		func() float64 { return float64(max(0, s.bound.Load())) })
 	gauge("segments", "Segments that are not loaded yet, the open one included.", func() float64 { return float64(s.Stats().Segments) })
 	gauge("records", "Records that are not loaded yet.", func() float64 { return float64(s.Stats().Records) })
 	gauge("oldest_segment_age_seconds", "Time since the first commit of the oldest segment that is not loaded yet.",

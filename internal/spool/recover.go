@@ -204,7 +204,7 @@ func (s *Spool) recoverSegment(number uint64) error {
 	for _, id := range r.ids {
 		s.window.add(id, r.seg.last)
 	}
-	s.used += r.seg.bytes
+	s.used.Add(r.seg.bytes)
 	s.sealed = append(s.sealed, r.seg)
 	return nil
 }

@@ -134,7 +134,7 @@ func (s *Spool) create() error {
 	s.writer = &writer{seg: seg, file: f, seed: checksumSeed(s.id, number), sequence: 1, size: headerBytes}
 	s.mu.Lock()
 	s.open = seg
-	s.used += headerBytes
+	s.used.Add(headerBytes)
 	s.mu.Unlock()
 	return nil
 }
@@ -182,7 +182,7 @@ func (s *Spool) seal() error {
 	s.writer = nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used += w.size - w.seg.bytes
+	s.used.Add(w.size - w.seg.bytes)
 	w.seg.bytes = w.size
 	s.open = nil
 	s.sealed = append(s.sealed, w.seg)

@@ -60,6 +60,7 @@ const (
 type Options struct {
 	Sync         Sync
 	MaxBytes     int64                 // of all segments together; 4 GiB. Ids files come on top: 8 bytes an id of the window
+	Reserve      int64                 // free bytes to leave on the disk, though never over a twentieth of it; 0: the disk is not watched
 	SegmentBytes int64                 // a segment is sealed at this size; 8 MiB
 	Window       time.Duration         // how long repeats are recognised; 1 h
 	WindowIDs    int                   // and how many ids back at least; 4 million
@@ -108,12 +109,12 @@ type Spool struct {
 	lock    File
 	metrics *metrics
 
-	wake     chan struct{} // to the committer, holds one
-	stopped  chan struct{} // the committer has ended
-	failed   chan struct{} // see Failed
-	synced   sync.WaitGroup
-	syncing  sync.Mutex             // held by the background sync, and to close a file
-	unsynced atomic.Pointer[writer] // what the background sync has to do
+	wake       chan struct{} // to the committer, holds one
+	stopped    chan struct{} // the committer has ended
+	failed     chan struct{} // see Failed
+	background sync.WaitGroup
+	syncing    sync.Mutex             // held by the background sync, and to close a file
+	unsynced   atomic.Pointer[writer] // what the background sync has to do
 
 	// Of the committer alone.
 	writer *writer
@@ -131,7 +132,9 @@ type Spool struct {
 	loose      counts
 	looseSince time.Time
 	window     *window
-	used       int64         // bytes of all segments, and of the flying commit
+	used       atomic.Int64  // bytes of all segments, and of the flying commit; written under mu
+	bound      atomic.Int64  // of used: MaxBytes, or less (room.go); written under mu
+	blind      bool          // the last measurement of the disk failed
 	open       *segment      // nil between a seal and the next commit
 	sealed     []*segment    // by number
 	changed    chan struct{} // closed and renewed when sealed grows or the spool closes
@@ -154,6 +157,7 @@ func Open(dir string, o Options) (*Spool, error) {
 	}
 	s.room = sync.NewCond(&s.mu)
 	s.metrics = newMetrics(s)
+	s.bound.Store(o.MaxBytes)
 	if err := s.recover(); err != nil {
 		if s.lock != nil {
 			err = errors.Join(err, s.lock.Close())
@@ -165,7 +169,11 @@ func Open(dir string, o Options) (*Spool, error) {
 	}
 	go s.commitLoop()
 	if o.Sync == SyncOS {
-		s.synced.Go(s.syncLoop)
+		s.background.Go(s.syncLoop)
+	}
+	if o.Reserve > 0 {
+		s.measureRoom()
+		s.background.Go(s.roomLoop)
 	}
 	return s, nil
 }
@@ -210,6 +218,9 @@ func (s *Spool) Append(entries []Entry, extra []Count) error {
 		into = s.loose
 		if len(s.loose) == 0 {
 			s.looseSince, wake = time.Now(), true
+		}
+		if len(s.loose) >= maxLooseLines {
+			s.loose.fold()
 		}
 	}
 	minute := now.Unix() / 60
@@ -256,16 +267,15 @@ func bytesNeeded(entries []Entry, extra []Count) (int64, error) {
 	return int64(need), nil
 }
 
-// refusalLocked says why nothing, or not so much, can be accepted now. Records leave a 64th of the
-// bound to the counters, which tell of the refusals.
+// refusalLocked says why nothing, or not so much, can be accepted now.
 func (s *Spool) refusalLocked(need int64) error {
 	switch {
 	case s.failErr != nil:
 		return s.failErr
 	case s.closed:
 		return ErrClosed
-	case need > 0 && s.used+int64(len(s.gathering.frames))+need > s.o.MaxBytes-s.o.MaxBytes/64:
-		return fmt.Errorf("%w: %d of %d bytes used", ErrFull, s.used, s.o.MaxBytes)
+	case need > 0 && s.used.Load()+int64(len(s.gathering.frames))+need > fullAt(s.bound.Load()):
+		return fmt.Errorf("%w: %d of %d bytes used", ErrFull, s.used.Load(), s.bound.Load())
 	}
 	return nil
 }
@@ -331,7 +341,7 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Segments: len(s.sealed), Bytes: s.used}
+	st := Stats{Segments: len(s.sealed), Bytes: s.used.Load()}
 	oldest := s.open
 	if s.open != nil {
 		st.Segments++
@@ -363,7 +373,7 @@ func (s *Spool) Close() error {
 	s.mu.Unlock()
 	s.nudge()
 	<-s.stopped
-	s.synced.Wait()
+	s.background.Wait()
 
 	s.finishing.Lock() // a Done that has begun
 	defer s.finishing.Unlock()
