@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/alecthomas/kong"
 
+	"beckon/collector/ingest"
 	"beckon/internal/service"
 	"beckon/internal/spool"
 )
@@ -29,11 +30,17 @@ type Config struct {
 	Sync          string        `default:"always" enum:"always,os" help:"What a reply waits for: always = the disk (survives power loss), os = the write (survives kill -9)."`
 	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol. It may be down: events wait in the spool."`
 	Database      string        `default:"beckon" help:"ClickHouse database."`
+	LimitClient   int           `default:"1000" help:"Events a second from one address (IPv6: /64), for long; 20 seconds' worth at once. A mobile carrier's address can be thousands of shoppers. 0 = no limit."`
+	LimitNetwork  int           `default:"20000" help:"The same for one network, IPv4 /24 or IPv6 /40. 0 = no limit."`
+	LimitSite     int           `default:"100000" help:"The same for one site, servers with a key included. 0 = no limit."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to finish requests and bring events to ClickHouse."`
 	DevSwitches   bool          `help:"Serve POST /dev/tomorrow, for demonstrations; refused unless --listen is a loopback address."`
 }
 
-const minSpoolBytes = 1 << 20
+const (
+	minSpoolBytes = 1 << 20
+	maxLimit      = 100_000_000 // beyond it a limit is none, and the buckets count nanoseconds
+)
 
 // settings is a Config that was understood.
 type settings struct {
@@ -72,6 +79,14 @@ func (c *Config) settings() (settings, error) {
 	if c.SpoolReserve < 0 {
 		fault("--spool-reserve %d: write a number of bytes, such as 268435456, or 0 for none", c.SpoolReserve)
 	}
+	for _, limit := range []struct {
+		flag      string
+		perSecond int
+	}{{"--limit-client", c.LimitClient}, {"--limit-network", c.LimitNetwork}, {"--limit-site", c.LimitSite}} {
+		if limit.perSecond < 0 || limit.perSecond > maxLimit {
+			fault("%s %d: 0 for no limit, or up to %d events a second", limit.flag, limit.perSecond, maxLimit)
+		}
+	}
 	if c.Sync == "os" {
 		s.sync = spool.SyncOS
 	}
@@ -85,6 +100,10 @@ func (c *Config) settings() (settings, error) {
 		fault("--drain-timeout %s: must be above zero, such as 10s", c.DrainTimeout)
 	}
 	return s, errors.Join(faults...)
+}
+
+func (c *Config) limits() ingest.Limits {
+	return ingest.Limits{Client: c.LimitClient, Network: c.LimitNetwork, Site: c.LimitSite}
 }
 
 func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }

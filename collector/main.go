@@ -122,6 +122,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	public, err := ingest.New(ingest.Config{
 		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
 		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
+		Limits: c.limits(),
 	})
 	if err != nil {
 		return err

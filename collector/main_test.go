@@ -60,6 +60,7 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	c := parse(t, "--listen=nowhere", "--admin=8090", "--path-prefix=px/", "--trusted-proxy=everybody", "--trusted-proxy=10.77.0.0/16",
 		"--spool-max-bytes=5", "--spool-reserve=-1", "--clickhouse-dsn=clickhouse://u:hunter2@host:port", "--database=a b", "--drain-timeout=0s", "--dev-switches",
+		"--limit-client=-1", "--limit-network=100000001", "--limit-site=-1",
 		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb")
 	_, err := c.gather()
 	if err == nil {
@@ -67,7 +68,7 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	}
 	for _, part := range []string{
 		"--listen", "--admin", "--path-prefix", `--trusted-proxy "everybody"`, "--spool-max-bytes", "--spool-reserve", "--clickhouse-dsn", "--database",
-		"--drain-timeout", "--dev-switches", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
+		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s is not named in:\n%v", part, err)

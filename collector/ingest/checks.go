@@ -10,7 +10,7 @@ import (
 type check func(*Server, *request) Reason
 
 // A request passes these in order; the first that refuses ends it.
-var requestChecks = []check{wellFormed, knownSite, listedOrigin, notTooMany}
+var requestChecks = []check{withinRate, wellFormed, knownSite, listedOrigin, notTooMany, withinSiteRate}
 
 // Then each of its events passes these.
 var eventChecks = []check{knownKind, worthItsRoom, goodValues, goodID, inTime}

@@ -37,6 +37,14 @@ func origin(ctx *fasthttp.RequestCtx) (value []byte, ok bool) {
 	return nil, false
 }
 
+// letRead lets a page that any site lists read a refusal, also where no site was found yet: without that its
+// script sees no status and no Retry-After, and could only guess when to come again.
+func (s *Server) letRead(ctx *fasthttp.RequestCtx) {
+	if from, ok := origin(ctx); ok && len(from) > 0 && listedByAny(s.config.Sites.File(), from) {
+		allowOrigin(ctx, from)
+	}
+}
+
 // servePreflight answers OPTIONS. The site is not known yet, so any site that lists the origin will
 // do; the request that follows is checked against its own.
 func (s *Server) servePreflight(ctx *fasthttp.RequestCtx) Reason {

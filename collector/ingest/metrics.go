@@ -14,6 +14,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	panics   prometheus.Counter
 	faults   prometheus.Counter
+	limited  *prometheus.CounterVec // by
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -38,7 +39,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "beckon_http_faults_total", Help: "Requests that failed for a reason of ours that is not a panic.",
 		}),
 	}
-	reg.MustRegister(m.replies, m.refusals, m.events, m.seconds, m.panics, m.faults)
+	m.limited = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "beckon_limit_refusals_total", Help: "Requests refused with rate-limited, by whose limit it was: the client's, its network's, or the site's.",
+	}, []string{"by"})
+	reg.MustRegister(m.replies, m.refusals, m.events, m.seconds, m.panics, m.faults, m.limited)
 	return m
 }
 

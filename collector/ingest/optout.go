@@ -14,10 +14,13 @@ var optOutSource = privacy.NewLabel([]byte("opt-out"))
 // of them and records a withdrawal for each visitor that they named. The cookies are set even when the
 // disk refuses the record: nobody has to wait for us to be left alone.
 func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
+	addr, throughProxy := s.client(ctx)
+	if reason := s.enter(ctx, addr, s.config.Now().Sub(s.started)); reason != Taken {
+		return reason
+	}
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
 	}
-	_, throughProxy := s.client(ctx)
 	https := overHTTPS(ctx, throughProxy)
 	host := cookie.Host(https)
 	host.SetOptOut(&ctx.Response.Header)
@@ -52,10 +55,13 @@ func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https bool) Reason 
 
 // serveOptIn takes the opt-out cookie away. It grants nothing: the site's default or a new choice does.
 func (s *Server) serveOptIn(ctx *fasthttp.RequestCtx) Reason {
+	addr, throughProxy := s.client(ctx)
+	if reason := s.enter(ctx, addr, s.config.Now().Sub(s.started)); reason != Taken {
+		return reason
+	}
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
 	}
-	_, throughProxy := s.client(ctx)
 	host := cookie.Host(overHTTPS(ctx, throughProxy))
 	host.ClearOptOut(&ctx.Response.Header)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)

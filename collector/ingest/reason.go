@@ -20,6 +20,7 @@ const (
 	ShuttingDown
 	NotFound
 	MethodNotAllowed
+	RateLimited
 	UnknownSite
 	OriginNotListed
 	TooManyEvents
@@ -55,6 +56,7 @@ var reasons = [reasonCount]struct {
 	ShuttingDown:       {name: "shutting-down", status: fasthttp.StatusServiceUnavailable, retry: true, close: true},
 	NotFound:           {name: "not-found", status: fasthttp.StatusNotFound},
 	MethodNotAllowed:   {name: "method-not-allowed", status: fasthttp.StatusMethodNotAllowed},
+	RateLimited:        {name: "rate-limited", status: fasthttp.StatusTooManyRequests, retry: true},
 	UnknownSite:        {name: "unknown-site", status: fasthttp.StatusNotFound},
 	OriginNotListed:    {name: "origin-not-listed", status: fasthttp.StatusForbidden},
 	TooManyEvents:      {name: "too-many-events", status: fasthttp.StatusBadRequest},
@@ -69,8 +71,9 @@ var reasons = [reasonCount]struct {
 	Duplicate:   {name: "duplicate", status: fasthttp.StatusOK, event: true},
 }
 
-// retryAfterSeconds is sent with every reason that passes by itself. A full spool drains at the pace
-// of ClickHouse and a restart takes a moment: both are seconds, not minutes.
+// retryAfterSeconds is sent with every reason that passes by itself and does not know when, as a rate limit
+// does. A full spool drains at the pace of ClickHouse and a restart takes a moment: both are seconds, not
+// minutes.
 const retryAfterSeconds = "5"
 
 func (r Reason) String() string { return reasons[r].name }

@@ -90,7 +90,12 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 		})},
 		NotFound:         {run: refused(404, NotFound, func(s *shop) reply { return s.get("/nothing-here") })},
 		MethodNotAllowed: {run: refused(405, MethodNotAllowed, func(s *shop) reply { return s.get("/e") })},
-		UnknownSite:      {run: refused(404, UnknownSite, func(s *shop) reply { return s.post(batch("elsewhere", pageView)) })},
+		RateLimited: {change: limited(1, 0, 0), run: func(s *shop) {
+			s.burst(20, via("203.0.113.7"))
+			s.stored()
+			refused(429, RateLimited, func(s *shop) reply { return s.get("/p.gif?s=demo&n=page_view", via("203.0.113.7")) })(s)
+		}},
+		UnknownSite: {run: refused(404, UnknownSite, func(s *shop) reply { return s.post(batch("elsewhere", pageView)) })},
 		OriginNotListed: {run: refused(403, OriginNotListed, func(s *shop) reply {
 			return s.post(batch("demo", pageView), header("Origin", "https://shop.example.evil.example"))
 		})},

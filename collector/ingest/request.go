@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"encoding/binary"
+	"net/netip"
+	"time"
 
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fastjson"
@@ -18,7 +20,11 @@ type request struct {
 	ctx      *fasthttp.RequestCtx
 	parse    func(*request) Reason
 	source   event.Source
-	received int64 // Unix milliseconds
+	received int64         // Unix milliseconds
+	since    time.Duration // the same moment, for the limits
+
+	addr         netip.Addr // of the client
+	throughProxy bool
 
 	// As the sender spelled it.
 	siteID   []byte
@@ -70,7 +76,9 @@ const ofConsent = -1
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *request {
 	r := s.requests.Get().(*request)
 	r.ctx = ctx
-	r.received = s.config.Now().UnixMilli()
+	now := s.config.Now()
+	r.received, r.since = now.UnixMilli(), now.Sub(s.started)
+	r.addr, r.throughProxy = s.client(ctx)
 	r.sentAt, r.chosenAt = -1, -1
 	return r
 }

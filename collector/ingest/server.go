@@ -66,6 +66,7 @@ type Config struct {
 	PathPrefix     string         // in front of every route, such as "/px"; "" = none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
 	DevSwitches    bool           // POST /dev/tomorrow exists; never on a public address
+	Limits         Limits         // of events a second
 	ReadTimeout    time.Duration  // of a whole request; 0 = 5 s
 	Now            func() time.Time
 	Log            *slog.Logger
@@ -99,6 +100,8 @@ type Server struct {
 	routes   map[string]*route
 	unrouted *gauge
 	tenants  tenants
+	limits   limits
+	started  time.Time // what the limits count from: the monotonic clock, which nobody sets
 	metrics  *metrics
 	ids      event.UUIDs
 	requests sync.Pool
@@ -120,12 +123,14 @@ func New(c Config) (*Server, error) {
 		c.ReadTimeout = readTimeout
 	}
 	c.PathPrefix = strings.TrimSuffix(c.PathPrefix, "/")
-	s := &Server{config: c, metrics: newMetrics(c.Registerer)}
+	s := &Server{config: c, metrics: newMetrics(c.Registerer), started: c.Now()}
 	s.requests.New = func() any { return new(request) }
 	s.tenants.sites, s.tenants.keys, s.tenants.outcomes = c.Sites, c.Keys, s.metrics.events
+	s.tenants.perSecond = c.Limits.Site
 	if err := s.tenants.now().err(); err != nil {
 		return nil, err
 	}
+	s.makeLimits()
 	s.routes = s.makeRoutes()
 	s.unrouted = s.metrics.gauge("other")
 	s.http = &fasthttp.Server{
@@ -171,6 +176,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	if s.draining.Load() {
 		return ln.Close()
 	}
+	done := make(chan struct{})
+	defer close(done)
+	go s.tidyLimits(done)
 	if err := s.http.Serve(ln); err != nil {
 		return fmt.Errorf("serve events: %w", err)
 	}
@@ -259,11 +267,14 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, reason Reason) {
 	h := &ctx.Response.Header
 	h.Set(reasonHeader, reason.String())
 	h.Set(fasthttp.HeaderCacheControl, noStore)
-	if reasons[reason].retry {
+	if reasons[reason].retry && len(h.Peek(fasthttp.HeaderRetryAfter)) == 0 {
 		h.Set(fasthttp.HeaderRetryAfter, retryAfterSeconds)
 	}
 	if reasons[reason].close {
 		ctx.SetConnectionClose()
+	}
+	if reason != OriginNotListed {
+		s.letRead(ctx)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"beckon/internal/cookie"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
+	"beckon/internal/limit"
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 )
@@ -26,6 +27,7 @@ type tenant struct {
 	id, environment, currency privacy.Bucket
 	fingerprints              cipher.Block
 	names                     cookie.Names
+	rate                      *limit.Bucket
 	outcomes                  [reasonCount]prometheus.Counter
 }
 
@@ -34,6 +36,8 @@ type tenants struct {
 	sites    Sites
 	keys     Keys
 	outcomes *prometheus.CounterVec // by site and outcome
+
+	perSecond int // events of one site; 0 = no limit
 
 	current atomic.Pointer[roster]
 	mu      sync.Mutex // of building the next one
@@ -78,10 +82,21 @@ func (ts *tenants) now() *roster {
 			c.errs[st.ID] = err
 			continue
 		}
+		if before := ts.before(st.ID); before != nil {
+			t.rate = before.rate // an edit of the sites file gives nobody a second burst
+		}
 		c.byID[st.ID] = t
 	}
 	ts.current.Store(c)
 	return c
+}
+
+// before is the tenant of the roster that is replaced, or nil.
+func (ts *tenants) before(id string) *tenant {
+	if c := ts.current.Load(); c != nil {
+		return c.byID[id]
+	}
+	return nil
 }
 
 func (ts *tenants) admit(st *site.Site) (*tenant, error) {
@@ -95,7 +110,7 @@ func (ts *tenants) admit(st *site.Site) (*tenant, error) {
 		return nil, fmt.Errorf("fingerprints of site %s: %w", st.ID, err)
 	}
 	t := &tenant{
-		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st),
+		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st), rate: limit.NewBucket(ts.perSecond, limitBurst),
 		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
 	}
 	for r := range t.outcomes {

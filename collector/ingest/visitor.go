@@ -30,14 +30,13 @@ type visitor struct {
 // keeps what may be kept, and decides the lane. The tenant is known.
 func (s *Server) meet(r *request) {
 	v, h := &r.visitor, &r.ctx.Request.Header
-	addr, throughProxy := s.client(r.ctx)
-	v.network = privacy.Truncate(addr)
+	v.network = privacy.Truncate(r.addr)
 	if s.config.Geo != nil {
 		v.country = s.config.Geo.Country(v.network)
 	}
 	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
 	now := time.UnixMilli(r.received)
-	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, throughProxy))
+	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, r.throughProxy))
 	v.visit, v.known = v.cookies.Read(h, r.tenant.keys, now)
 
 	signals := privacy.Signals{

@@ -1,0 +1,143 @@
+package ingest
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"beckon/internal/event"
+	"beckon/internal/limit"
+)
+
+// Limits are the events a second that are taken for long from one client, from one truncated network, and
+// for one site; 0 = no limit. A request counts for its events, and for one when it has none.
+type Limits struct{ Client, Network, Site int }
+
+// limitBurst is how much of each rate may come at once: a shop's message to all its customers, or a batch of
+// what a browser could not send for a day.
+const limitBurst = 20 * time.Second
+
+// limitPlaces is how many clients, and networks, may be in debt at once before the smallest debts are
+// forgotten: 2 MiB for each of the two.
+const limitPlaces = 1 << 17
+
+// tidyEvery is how often the tables look whether their seed is old.
+const tidyEvery = 5 * time.Second
+
+// limits knows who came how often. Addresses go in and nothing comes out: see package limit. The site's own
+// bucket stands with its tenant.
+type limits struct {
+	clients, networks         *limit.Table
+	client, network, siteWide prometheus.Counter // refusals
+}
+
+func (s *Server) makeLimits() {
+	c := s.config.Limits
+	s.limits = limits{
+		clients:  limit.NewTable(c.Client, limitBurst, limitPlaces),
+		networks: limit.NewTable(c.Network, limitBurst, limitPlaces),
+		client:   s.metrics.limited.WithLabelValues("client"),
+		network:  s.metrics.limited.WithLabelValues("network"),
+		siteWide: s.metrics.limited.WithLabelValues("site"),
+	}
+	s.config.Registerer.MustRegister(
+		forgotten("client", s.limits.clients), forgotten("network", s.limits.networks))
+}
+
+func forgotten(by string, t *limit.Table) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "beckon_limit_forgotten_total", Help: "Debts of clients or networks that were forgotten for want of room.",
+		ConstLabels: prometheus.Labels{"by": by},
+	}, func() float64 { return float64(t.Forgotten()) })
+}
+
+// enter takes one token of a client and of its network, in this order, so that a client who is refused
+// takes nothing away from its neighbours. An unknown address and one of our own proxies stand for any
+// number of people: they count for the site only.
+func (s *Server) enter(ctx *fasthttp.RequestCtx, from netip.Addr, now time.Duration) Reason {
+	if !from.IsValid() || s.trusts(from) {
+		return Taken
+	}
+	if wait := s.limits.clients.Take(now, clientKey(from), 1); wait > 0 {
+		return s.tooOften(ctx, wait, s.limits.client)
+	}
+	if wait := s.limits.networks.Take(now, networkKey(from), 1); wait > 0 {
+		return s.tooOften(ctx, wait, s.limits.network)
+	}
+	return Taken
+}
+
+// charge takes tokens for the events of a request beyond its first.
+func (s *Server) charge(from netip.Addr, now time.Duration, more int) {
+	if more > 0 && from.IsValid() && !s.trusts(from) {
+		s.limits.clients.Charge(now, clientKey(from), more)
+		s.limits.networks.Charge(now, networkKey(from), more)
+	}
+}
+
+func (s *Server) tooOften(ctx *fasthttp.RequestCtx, wait time.Duration, count prometheus.Counter) Reason {
+	count.Inc()
+	seconds := (wait + time.Second - 1) / time.Second
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(seconds)))
+	return RateLimited
+}
+
+// clientKey is the full address, or the /64 of IPv6, because everybody is given as many addresses as that.
+func clientKey(a netip.Addr) (key [16]byte) {
+	key = a.As16()
+	if !a.Is4() {
+		clear(key[8:])
+	}
+	return key
+}
+
+// networkKey is what privacy.Truncate leaves of an address.
+func networkKey(a netip.Addr) (key [16]byte) {
+	key = a.As16()
+	if a.Is4() {
+		key[15] = 0
+	} else {
+		clear(key[5:])
+	}
+	return key
+}
+
+// tidyLimits keeps the seeds of the tables young until done is closed.
+func (s *Server) tidyLimits(done <-chan struct{}) {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			now := s.config.Now().Sub(s.started)
+			s.limits.clients.Tidy(now)
+			s.limits.networks.Tidy(now)
+		}
+	}
+}
+
+// withinRate refuses who comes too often, before anything of the request is read. A shop's server is one
+// address for all its customers: it is limited as its site.
+func withinRate(s *Server, r *request) Reason {
+	if r.source == event.SourceServer {
+		return Taken
+	}
+	return s.enter(r.ctx, r.addr, r.since)
+}
+
+// withinSiteRate refuses more events than the site may bring, and counts those beyond the first for whoever
+// sent them.
+func withinSiteRate(s *Server, r *request) Reason {
+	if r.source != event.SourceServer {
+		s.charge(r.addr, r.since, r.sent-1)
+	}
+	if wait := r.tenant.rate.Take(r.since, max(r.sent, 1)); wait > 0 {
+		return s.tooOften(r.ctx, wait, s.limits.siteWide)
+	}
+	return Taken
+}
