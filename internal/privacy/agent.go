@@ -124,7 +124,8 @@ func describe(h Hints) Agent {
 
 // applyHints corrects agent by the low-entropy Client Hints. What is missing or malformed says nothing.
 func applyHints(agent *Agent, h Hints) {
-	if family, ok := brandFamily(h.Brands); ok {
+	// An app names itself in its user agent only: its brand is that of the engine it uses.
+	if family, ok := brandFamily(h.Brands); ok && (!isGeneric(family) || isGeneric(agent.Browser) || agent.Browser == other) {
 		agent.Browser = family
 	}
 	platform, ok := parseString(h.Platform)

@@ -41,6 +41,10 @@ var (
 	miui     = Bucket{"miui"}
 	huawei   = Bucket{"huawei"}
 	safari   = Bucket{"safari"}
+	naver    = Bucket{"naver"}
+	ecosia   = Bucket{"ecosia"}
+	avast    = Bucket{"avast"}
+	avg      = Bucket{"avg"}
 )
 
 // rule names a bucket for user agents that contain a text.
@@ -66,6 +70,8 @@ var browserRules = []rule{
 	{"Twitter for ", Bucket{"twitter"}},
 	{"TwitterAndroid", Bucket{"twitter"}},
 	{"LinkedInApp", Bucket{"linkedin"}},
+	{"KAKAOTALK", Bucket{"kakaotalk"}},
+	{"NAVER(inapp", naver},
 	{"GSA/", Bucket{"google-app"}},
 	{"SamsungBrowser/", samsung},
 	{"EdgiOS/", edge},
@@ -82,14 +88,22 @@ var browserRules = []rule{
 	{"YaSearchBrowser/", yandex},
 	{"Vivaldi/", vivaldi},
 	{"Brave/", brave},
+	{" Brave", brave},
 	{"Whale/", whale},
 	{"DuckDuckGo/", duck},
 	{"Ddg/", duck},
+	{"(Ecosia ", ecosia},
+	{" Avast/", avast},
+	{" AVG/", avg},
+	{"PlayStation", Bucket{"playstation"}},
+	{"Nintendo", Bucket{"nintendo"}},
 	{"Silk/", silk},
 	{"UCBrowser/", uc},
 	{"UCWEB/", uc},
 	{"MiuiBrowser/", miui},
 	{"HuaweiBrowser/", huawei},
+	{"HeyTapBrowser/", Bucket{"heytap"}},
+	{"VivoBrowser/", Bucket{"vivo"}},
 	{"QQBrowser/", Bucket{"qq"}},
 	{"coc_coc_browser/", Bucket{"coccoc"}},
 	{"CriOS/", chrome},
@@ -113,9 +127,22 @@ func browserOf(ua string) Bucket {
 		}
 	}
 	if b, ok := parserNames[parserName(ua)]; ok {
+		if b == safari && !isSafari(ua) {
+			return webview
+		}
 		return b
 	}
 	return other
+}
+
+// isSafari tells Safari from an app on a telephone that shows pages with its engine: the app leaves a part
+// of Safari's words out, or adds its own behind them.
+func isSafari(ua string) bool {
+	if !strings.Contains(ua, "Mobile/") {
+		return true
+	}
+	last := ua[strings.LastIndexByte(ua, ' ')+1:]
+	return strings.Contains(ua, "Version/") && strings.HasPrefix(last, "Safari/")
 }
 
 // parserName asks mssola/useragent. It slices by index in many places, and its input is anybody's.
@@ -158,6 +185,9 @@ var osRules = []rule{
 }
 
 func osOf(ua string) Bucket {
+	if strings.Contains(ua, "Macintosh") && strings.Contains(ua, "Mobile/") {
+		return osIOS // no Mac is mobile: an iPad that shows desktop pages
+	}
 	for _, r := range osRules {
 		if strings.Contains(ua, r.text) {
 			return r.is
@@ -168,22 +198,12 @@ func osOf(ua string) Bucket {
 
 // deviceRules are for devices that no system's name gives away.
 var deviceRules = []rule{
-	{"SmartTV", deviceTV},
-	{"SMART-TV", deviceTV},
-	{"Smart TV", deviceTV},
-	{"Smart-TV", deviceTV},
 	{"Web0S", deviceTV},
-	{"HbbTV", deviceTV},
 	{"AppleTV", deviceTV},
-	{"Apple TV", deviceTV},
-	{"GoogleTV", deviceTV},
-	{"Google TV", deviceTV},
-	{"Android TV", deviceTV},
 	{"BRAVIA", deviceTV},
 	{"CrKey", deviceTV},
 	{"Roku", deviceTV},
 	{"; AFT", deviceTV},
-	{"TV Safari", deviceTV},
 	{"PlayStation", deviceConsole},
 	{"Xbox", deviceConsole},
 	{"Nintendo", deviceConsole},
@@ -206,6 +226,9 @@ func deviceOf(ua string, os Bucket) Bucket {
 			return r.is
 		}
 	}
+	if saysTV(ua) {
+		return deviceTV
+	}
 	mobile := strings.Contains(ua, "Mobile")
 	switch os {
 	case osAndroid:
@@ -222,4 +245,21 @@ func deviceOf(ua string, os Bucket) Bucket {
 		return deviceMobile
 	}
 	return other
+}
+
+// saysTV finds the word TV, as in "SMART-TV", "Android TV", "SMART_TV" or "HbbTV/1.5". It is none inside the
+// name of a model ("BTV-W09", "KTV", "TVM"), which is written in capitals and digits.
+func saysTV(ua string) bool {
+	for i := 0; ; {
+		n := strings.Index(ua[i:], "TV")
+		if n < 0 {
+			return false
+		}
+		before, after := i+n-1, i+n+2
+		isBegin := before < 0 || !isWordByte(rune(ua[before])) || ua[before] >= 'a'
+		if isBegin && (after == len(ua) || !isWordByte(rune(ua[after]))) {
+			return true
+		}
+		i = after
+	}
 }

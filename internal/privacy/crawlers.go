@@ -1,7 +1,6 @@
 package privacy
 
 import (
-	"bytes"
 	_ "embed"
 	"fmt"
 	"regexp"
@@ -51,12 +50,16 @@ func parseCrawlers(tsv string) *crawlerIndex {
 			x.regexps = append(x.regexps, crawlerRegexp{regexp.MustCompile(text), reason})
 			continue
 		}
-		key := [3]byte([]byte(text))
-		h := hash3(key)
-		x.begins[h/64] |= 1 << (h % 64)
-		x.strings[key] = append(x.strings[key], crawlerString{text, reason, kind == "prefix", kind == "suffix"})
+		x.add(crawlerString{text, reason, kind == "prefix", kind == "suffix"})
 	}
 	return x
+}
+
+func (x *crawlerIndex) add(s crawlerString) {
+	key := [3]byte([]byte(s.text))
+	h := hash3(key)
+	x.begins[h/64] |= 1 << (h % 64)
+	x.strings[key] = append(x.strings[key], s)
 }
 
 func hash3(k [3]byte) uint32 {
@@ -83,69 +86,4 @@ func (x *crawlerIndex) match(ua []byte) Bucket {
 		}
 	}
 	return Bucket{}
-}
-
-// The reasons for which a request counts as a program's.
-var (
-	botCrawler  = Bucket{"crawler"}
-	botTool     = Bucket{"tool"}
-	botHeadless = Bucket{"headless"}
-	botNoAgent  = Bucket{"no-user-agent"}
-	botPrefetch = Bucket{"prefetch"}
-)
-
-// browserBegins are the beginnings of user agents of browsers that people used in the last 20 years.
-// What begins otherwise is a library, a script or an app's own HTTP client.
-var browserBegins = []string{"Mozilla/", "Opera/", "Dalvik/", "UCWEB/", "BlackBerry", "Nokia", "SAMSUNG-", "SonyEricsson", "MOT-", "LG"}
-
-// botReason returns why ua is a program's, or an empty bucket. ua is not empty.
-func botReason(ua []byte) Bucket {
-	if bytes.Contains(ua, []byte("Headless")) {
-		return botHeadless
-	}
-	if reason := crawlers.match(ua); reason != (Bucket{}) {
-		return reason
-	}
-	var stack [maxAgentBytes]byte
-	low := appendLower(stack[:0], ua)
-	for _, word := range [...]string{"crawl", "spider", "scrape", "http://", "https://"} {
-		if bytes.Contains(low, []byte(word)) {
-			return botCrawler
-		}
-	}
-	if hasBotWord(low) {
-		return botCrawler
-	}
-	for _, begin := range browserBegins {
-		if bytes.HasPrefix(ua, []byte(begin)) {
-			return Bucket{}
-		}
-	}
-	return botTool
-}
-
-// hasBotWord finds a word that ends in "bot", except Cubot, which makes telephones.
-func hasBotWord(low []byte) bool {
-	for {
-		i := bytes.Index(low, []byte("bot"))
-		if i < 0 {
-			return false
-		}
-		end := i + 3
-		isEnd := end == len(low) || low[end] < 'a' || low[end] > 'z'
-		if isEnd && !bytes.HasSuffix(low[:i], []byte("cu")) {
-			return true
-		}
-		low = low[end:]
-	}
-}
-
-func appendLower(dst, src []byte) []byte {
-	for _, c := range src {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }

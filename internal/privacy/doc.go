@@ -19,7 +19,8 @@
 //	url.go       page, referrer -> Path, Host, campaign Labels
 //	scrub.go     one segment    -> kept, or [email], [number], [token]
 //	label.go     shop's words   -> Label, Bucket
-//	agent.go     user agent     -> device, browser, os, and why it is a bot
+//	agent.go     user agent     -> device, browser, os (browser.go), corrected by hints (hints.go)
+//	bot.go       user agent     -> why it is a program's, by its own words and by the list of crawlers.go
 //	geo.go       Network        -> country
 //	hash.go      value          -> ID; signed values
 //	consent.go   signals        -> Lane and Cause

@@ -9,6 +9,7 @@ var brands = map[string]Bucket{
 	"Opera": opera, "Opera GX": opera, "OperaMobile": opera, "Opera Mini Android": opera,
 	"Samsung Internet": samsung, "Yandex": yandex, "YaBrowser": yandex, "Brave": brave, "Vivaldi": vivaldi,
 	"DuckDuckGo": duck, "Whale": whale, "Naver Whale": whale, "Amazon Silk": silk, "HuaweiBrowser": huawei, "Miui Browser": miui,
+	"Ecosia": ecosia, "Avast Secure Browser": avast, "AVG Secure Browser": avg, "Android WebView": webview,
 }
 
 // platforms are the values of Sec-CH-UA-Platform.
@@ -22,7 +23,7 @@ var platforms = map[string]Bucket{
 //	"Not.A/Brand";v="99", "Google Chrome";v="142", "Chromium";v="142"
 //
 // ok is false when no known brand is in it or any part is malformed: the RFC wants such a field ignored
-// as a whole. A brand of its own wins over Google Chrome, which others list beside theirs.
+// as a whole. A brand of its own wins over Google Chrome and Android WebView, which others list beside theirs.
 func brandFamily(list []byte) (family Bucket, ok bool) {
 	b := trimOWS(list)
 	for len(b) > 0 {
@@ -33,7 +34,7 @@ func brandFamily(list []byte) (family Bucket, ok bool) {
 		if rest, valid = skipParameters(rest); !valid {
 			return Bucket{}, false
 		}
-		if brand, known := brands[string(name)]; known && (!ok || family == chrome) {
+		if brand, known := brands[string(name)]; known && (!ok || isGeneric(family)) {
 			family, ok = brand, true
 		}
 		rest = trimOWS(rest)
@@ -47,6 +48,9 @@ func brandFamily(list []byte) (family Bucket, ok bool) {
 	}
 	return Bucket{}, false // empty, or a comma at the end
 }
+
+// isGeneric tells what many browsers and apps are made of.
+func isGeneric(family Bucket) bool { return family == chrome || family == webview }
 
 // parseString reads a field that is one RFC 8941 string.
 func parseString(b []byte) ([]byte, bool) {

@@ -8,8 +8,8 @@
 // one pass over a user agent finds all of them; the rest stays an expression. A string that contains
 // another one of the same reason is left out. The list is (c) Martin Monperrus, MIT: see LICENSE here.
 //
-// Written are patterns.tsv (reason, kind, text) and examples.tsv (reason, user agent), one example for
-// each pattern, which the tests read.
+// Written are patterns.tsv (reason, kind, text) and examples.tsv (reason, user agent): all examples of the
+// list, also those of patterns that are left out, which the tests read.
 package main
 
 import (
@@ -43,8 +43,10 @@ const (
 // people are patterns that also match what people use. What is lost of the bots behind them is found
 // by the words "spider" and "bot", which internal/privacy looks for as well.
 var people = map[string]string{
-	"Sogou": "SogouMobileBrowser is a browser",
-	"Viber": "links opened in the messenger",
+	"Sogou":      "SogouMobileBrowser is a browser",
+	"Viber":      "links opened in the messenger",
+	"Blackboard": "a learning app, whose pages its users read",
+	"Butterfly":  "telephones of HTC",
 }
 
 func main() {
@@ -69,6 +71,9 @@ func run(in, out string) error {
 	var patterns []pattern
 	var examples []string
 	for _, e := range entries {
+		for _, ua := range e.Instances {
+			examples = append(examples, reason(e)+"\t"+ua)
+		}
 		if people[e.Pattern] != "" {
 			continue
 		}
@@ -77,9 +82,6 @@ func run(in, out string) error {
 			return fmt.Errorf("pattern %q: %w", e.Pattern, err)
 		}
 		patterns = append(patterns, found...)
-		if len(e.Instances) > 0 {
-			examples = append(examples, reason(e)+"\t"+e.Instances[0])
-		}
 	}
 	var lines []string
 	for _, p := range condense(patterns) {
