@@ -7,7 +7,6 @@ import (
 	"github.com/valyala/fastjson"
 
 	"beckon/internal/event"
-	"beckon/internal/privacy"
 )
 
 // What a body may look like, beside the sizes in package event.
@@ -107,7 +106,7 @@ func (r *request) readChoice(v *fastjson.Value) bool {
 	if !ok || answers != 2 || len(src) > event.MaxStringBytes || len(ver) > event.MaxStringBytes {
 		return false
 	}
-	c.Source, c.Version = privacy.NewLabel(src), privacy.NewLabel(ver)
+	c.Source, c.Version = r.texts.Label(src), r.texts.Label(ver)
 	r.chosen, r.chosenAt = true, at
 	return true
 }
@@ -189,6 +188,7 @@ func (r *request) uniqueKeys(v *fastjson.Value) bool {
 			r.keys = append(r.keys, key)
 			unique = unique && r.uniqueKeys(v)
 		})
+		clear(r.keys[first:]) // they belong to the parser
 		r.keys = r.keys[:first]
 		return unique
 	}

@@ -14,10 +14,10 @@ func (r *request) readPage() bool {
 	if len(r.raw.url) > event.MaxStringBytes || len(r.raw.referrer) > event.MaxStringBytes {
 		return false
 	}
-	page := privacy.ScrubURL(wholeParts(r.raw.url))
+	page := r.texts.URL(wholeParts(r.raw.url))
 	r.event.Path = page.Path
 	r.event.UTMSource, r.event.UTMMedium, r.event.UTMName = page.Source, page.Medium, page.Campaign
-	r.event.Referrer = privacy.ScrubReferrer(r.raw.referrer, r.raw.url)
+	r.event.Referrer = r.texts.Referrer(r.raw.referrer, r.raw.url)
 	return true
 }
 
@@ -70,7 +70,7 @@ func (r *request) readProps() bool {
 		case "currency":
 			var code []byte
 			if ok = text(v, &code); ok {
-				e.Currency, ok = privacy.Currency(code)
+				e.Currency, ok = r.texts.Currency(code)
 			}
 		case "items":
 			ok = r.items(v)
@@ -154,7 +154,7 @@ func (r *request) label(v *fastjson.Value, dst *privacy.Label) bool {
 	if !ok || len(word) > event.MaxStringBytes {
 		return false
 	}
-	*dst = privacy.NewLabel(word)
+	*dst = r.texts.Label(word)
 	return true
 }
 

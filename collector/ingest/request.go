@@ -48,6 +48,7 @@ type request struct {
 	counts   []spool.Count
 
 	// Memory kept from one request to the next.
+	texts  privacy.Scratch // of event, choice and visitor
 	parser fastjson.Parser
 	keys   [][]byte
 	number []byte
@@ -94,10 +95,10 @@ func (s *Server) release(r *request) {
 func (r *request) reset() {
 	r.event.Reset()
 	clear(r.raws)
-	clear(r.keys)
 	clear(r.entries)
+	r.texts.Reset()
 	*r = request{
-		event: r.event, parser: r.parser,
+		event: r.event, parser: r.parser, texts: r.texts,
 		raws: r.raws[:0], keys: r.keys[:0], entries: r.entries[:0], position: r.position[:0],
 		dropped: r.dropped[:0], counts: r.counts[:0],
 		number: r.number[:0], record: r.record[:0], reply: r.reply[:0],

@@ -2,7 +2,8 @@
 //
 // Event is the write side: all its text is of types that only internal/privacy can fill, so a raw
 // address, cookie, user agent or URL has no field to be put in (TestEventHasNoFieldForRawText holds
-// that). AppendTo turns it into the record that the spool keeps. Stored is the read side: what a
+// that). Its texts may live in a request's privacy.Scratch, so an Event does not outlive its request:
+// AppendTo turns it into the record that the spool keeps. Stored is the read side: what a
 // record says, in plain types, for the loader. A Stored cannot be turned into an Event again.
 package event
 
@@ -69,6 +70,6 @@ func (e *Event) IsBot() bool { return e.Bot != privacy.Bucket{} }
 
 // Reset empties e for the next use and keeps the memory of Items.
 func (e *Event) Reset() {
-	items := e.Items[:0]
-	*e = Event{Items: items}
+	clear(e.Items)
+	*e = Event{Items: e.Items[:0]}
 }

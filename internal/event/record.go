@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"beckon/internal/privacy"
 )
 
 // A record is what the spool keeps of one event. All integers are little-endian or (u)varints.
@@ -17,7 +19,7 @@ import (
 //	expires, profile expires   2 bytes each, days since 1970
 //	rate      varint   RateScale-ths
 //	quantity, query length   uvarint each
-//	texts     uvarint length and bytes each, in the order of texts()
+//	texts     uvarint length and bytes each, in the order of appendTexts
 //	[visitor 16, session 16]            flagVisitor
 //	[visitor since varint ms]           flagSince
 //	[order 16] [coupon 16] [customer 16]
@@ -63,19 +65,14 @@ func (e *Event) AppendTo(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, e.Rate)
 	dst = binary.AppendUvarint(dst, uint64(e.Quantity))
 	dst = binary.AppendUvarint(dst, uint64(e.QueryLength))
-	for _, s := range e.texts() {
-		dst = appendText(dst, s)
-	}
+	dst = e.appendTexts(dst)
 	if !e.Visitor.IsZero() || !e.Session.IsZero() {
 		dst = appendID(appendID(dst, e.Visitor.Bytes()), e.Session.Bytes())
 	}
 	if e.VisitorSince != 0 {
 		dst = binary.AppendVarint(dst, e.VisitorSince)
 	}
-	for _, id := range [...]interface {
-		IsZero() bool
-		Bytes() [16]byte
-	}{e.Order, e.Coupon, e.Customer} {
+	for _, id := range [...]privacy.ID{e.Order, e.Coupon, e.Customer} {
 		if !id.IsZero() {
 			dst = appendID(dst, id.Bytes())
 		}
@@ -103,23 +100,35 @@ func (e *Event) AppendTo(dst []byte) []byte {
 	return dst
 }
 
-// texts lists the text fields in record order; Stored.texts is its mirror.
-func (e *Event) texts() [textCount]string {
-	return [textCount]string{
-		e.Site.String(), e.Environment.String(), e.Network.String(), e.Country.String(), e.Region.String(),
-		e.Device.String(), e.Browser.String(), e.OS.String(), e.Bot.String(), e.Path.String(), e.Referrer.String(),
-		e.UTMSource.String(), e.UTMMedium.String(), e.UTMName.String(),
-		e.Product.String(), e.Variant.String(), e.Category.String(), e.Currency.String(),
-		e.Offer.String(), e.Decision.String(), e.consentText(),
+// appendTexts writes the text fields in record order; Stored.decodeTexts is its mirror.
+func (e *Event) appendTexts(dst []byte) []byte {
+	dst = appendText(dst, e.Site.String())
+	dst = appendText(dst, e.Environment.String())
+	var network [privacy.MaxNetworkBytes]byte
+	dst = appendText(dst, e.Network.AppendTo(network[:0]))
+	for _, b := range [...]privacy.Bucket{e.Country, e.Region, e.Device, e.Browser, e.OS, e.Bot} {
+		dst = appendText(dst, b.String())
 	}
+	dst = appendText(dst, e.Path.String())
+	dst = appendText(dst, e.Referrer.String())
+	for _, l := range [...]privacy.Label{e.UTMSource, e.UTMMedium, e.UTMName, e.Product, e.Variant, e.Category} {
+		dst = appendText(dst, l.String())
+	}
+	dst = appendText(dst, e.Currency.String())
+	dst = appendText(dst, e.Offer.String())
+	dst = appendText(dst, e.Decision.String())
+	return e.appendConsentText(dst)
 }
 
-// consentText joins the two words of a choice, which few events have, into one text.
-func (e *Event) consentText() string {
-	if e.ConsentSource.String() == "" && e.ConsentPolicy.String() == "" {
-		return ""
+// appendConsentText joins the two words of a choice, which few events have, into one text.
+func (e *Event) appendConsentText(dst []byte) []byte {
+	source, policy := e.ConsentSource.String(), e.ConsentPolicy.String()
+	if source == "" && policy == "" {
+		return append(dst, 0)
 	}
-	return e.ConsentSource.String() + "\x00" + e.ConsentPolicy.String()
+	dst = binary.AppendUvarint(dst, uint64(len(source)+1+len(policy)))
+	dst = append(append(dst, source...), 0)
+	return append(dst, policy...)
 }
 
 func (e *Event) amounts() [6]Amount {
@@ -145,7 +154,7 @@ func (e *Event) flags() uint16 {
 	return f
 }
 
-func appendText(dst []byte, s string) []byte {
+func appendText[T string | []byte](dst []byte, s T) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(s)))
 	return append(dst, s...)
 }

@@ -83,7 +83,7 @@ func (s *Stored) Decode(rec []byte) error {
 	return nil
 }
 
-// decodeTexts mirrors Event.texts.
+// decodeTexts mirrors Event.appendTexts.
 func (s *Stored) decodeTexts(c *cursor) {
 	var consent string
 	for _, field := range [textCount]*string{

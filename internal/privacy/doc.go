@@ -4,8 +4,8 @@
 //
 // Promises. Everything durable is made of the types in types.go, and only this package fills them, so
 // a raw value has no field to be put in. No function here turns arbitrary text into a Path, Host or
-// Network unchanged. What cannot be understood becomes empty, never the raw text. Results are copies:
-// no part of a request's buffer stays referenced. No input makes anything here panic. Nothing is
+// Network unchanged. What cannot be understood becomes empty, never the raw text. Results are copies, of
+// their own or in the request's Scratch: no part of a request's buffer stays referenced. No input makes anything here panic. Nothing is
 // logged, and no error names a value that a visitor sent.
 //
 // It does not promise to recognise a person's name in a path, or an identity that a shop hides on
@@ -21,6 +21,7 @@
 //	label.go     shop's words   -> Label, Bucket
 //	agent.go     user agent     -> device, browser, os (browser.go), corrected by hints (hints.go)
 //	bot.go       user agent     -> why it is a program's, by its own words and by the list of crawlers.go
+//	scratch.go   where the texts of one request are kept
 //	geo.go       Network        -> country
 //	hash.go      value          -> ID; signed values
 //	consent.go   signals        -> Lane and Cause

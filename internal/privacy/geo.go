@@ -3,7 +3,6 @@ package privacy
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"time"
 
@@ -75,8 +74,8 @@ func (g *Geo) BuildTime() time.Time { return g.built }
 
 // Country returns the ISO 3166-1 code of a network's country in capitals; empty when it is not known.
 func (g *Geo) Country(n Network) Bucket {
-	p, err := netip.ParsePrefix(n.s)
-	if err != nil {
+	p := n.p
+	if !p.IsValid() {
 		return Bucket{}
 	}
 	var code string

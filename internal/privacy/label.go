@@ -15,19 +15,29 @@ const (
 // "[token]" (longer than any id). Unlike a path it keeps plain long numbers, because that is what ids of
 // products are. Surrounding spaces go. What is not printable UTF-8 or has over 512 bytes gives an empty
 // label, never a part.
-func NewLabel(b []byte) Label {
-	return newLabel(b, maskWord)
-}
+func NewLabel(b []byte) Label { return (*Scratch)(nil).Label(b) }
 
-func newLabel(b []byte, mask func([]byte) string) Label {
-	b = bytes.TrimSpace(b)
-	if len(b) > maxLabelBytes || !printable(b) {
+// Label is NewLabel.
+func (s *Scratch) Label(b []byte) Label {
+	b, ok := labelText(b)
+	if !ok {
 		return Label{}
 	}
-	if m := mask(b); m != "" {
-		return Label{s: m}
+	return s.label(b, maskWord(b))
+}
+
+// labelText is what of b may be a label, if nothing in it is personal.
+func labelText(b []byte) (text []byte, ok bool) {
+	b = bytes.TrimSpace(b)
+	return b, len(b) <= maxLabelBytes && printable(b)
+}
+
+// label is of text, or of the mask that stands for it.
+func (s *Scratch) label(text []byte, mask string) Label {
+	if mask != "" {
+		return Label{s: mask}
 	}
-	return Label{s: string(b)}
+	return Label{s: s.text(text)}
 }
 
 // maskWord is mask for words of the shop. Escapes are resolved only for the look, so that "100%25" stays
@@ -89,7 +99,10 @@ func NewBucket(s string) Bucket {
 }
 
 // Currency returns a currency code in capitals when b has the shape of ISO 4217: three letters.
-func Currency(b []byte) (Bucket, bool) {
+func Currency(b []byte) (Bucket, bool) { return (*Scratch)(nil).Currency(b) }
+
+// Currency is the function of this name.
+func (s *Scratch) Currency(b []byte) (Bucket, bool) {
 	if len(b) != 3 {
 		return Bucket{}, false
 	}
@@ -100,5 +113,5 @@ func Currency(b []byte) (Bucket, bool) {
 			return Bucket{}, false
 		}
 	}
-	return Bucket{s: string(code[:])}, true
+	return Bucket{s: s.text(code[:])}, true
 }

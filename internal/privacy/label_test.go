@@ -83,6 +83,7 @@ func FuzzNewLabel(f *testing.F) {
 		f.Add([]byte(s), uint8(9))
 	}
 	f.Fuzz(func(t *testing.T, around []byte, pick uint8) {
+		sameInScratch(t, NewLabel(around), func(s *Scratch) Label { return s.Label(around) })
 		label := NewLabel(around).String()
 		if len(label) > maxLabelBytes || !utf8.ValidString(label) || strings.ContainsAny(label, "@\x00\n") {
 			t.Fatalf("label %q", label)

@@ -27,8 +27,7 @@ func Truncate(a netip.Addr) Network {
 	if err != nil || !p.IsValid() {
 		return Network{}
 	}
-	var stack [len("ffff:ffff:ff00::/40")]byte
-	return Network{s: string(p.AppendTo(stack[:0]))}
+	return Network{p: p}
 }
 
 // maxAddrBytes holds the longest address with brackets, a zone and a port.

@@ -67,6 +67,6 @@ func TestTruncateForgetsTheRest(t *testing.T) {
 
 func TestTruncateAllocatesTheResultOnly(t *testing.T) {
 	for _, a := range []netip.Addr{netip.MustParseAddr("203.0.113.77"), netip.MustParseAddr("2001:db8:1234::1")} {
-		allocs(t, "Truncate("+a.String()+")", 1, func() { _ = Truncate(a) })
+		allocs(t, "Truncate("+a.String()+")", 0, func() { _ = Truncate(a) })
 	}
 }

@@ -1,6 +1,9 @@
 package privacy
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+	"net/netip"
+)
 
 // The types below are what may outlive a request. Their fields are unexported, so that only this
 // package can fill them, and it fills them only with reduced values: event.Event is made of them,
@@ -19,11 +22,22 @@ func (id ID) IsZero() bool { return id.b == [16]byte{} }
 // Hex returns 32 lower-case hexadecimal digits.
 func (id ID) Hex() string { return hex.EncodeToString(id.b[:]) }
 
-// Network is a truncated client address in CIDR form, "203.0.113.0/24" or "2001:db8::/40", or empty
-// when the address is unknown.
-type Network struct{ s string }
+// Network is a truncated client address; the zero Network when the address is unknown.
+type Network struct{ p netip.Prefix }
 
-func (n Network) String() string { return n.s }
+// String returns the CIDR form, "203.0.113.0/24" or "2001:db8::/40"; nothing of an unknown network.
+func (n Network) String() string { return string(n.AppendTo(nil)) }
+
+// AppendTo appends what String returns, at most MaxNetworkBytes.
+func (n Network) AppendTo(dst []byte) []byte {
+	if !n.p.IsValid() {
+		return dst
+	}
+	return n.p.AppendTo(dst)
+}
+
+// MaxNetworkBytes is the length of the longest network.
+const MaxNetworkBytes = len("ffff:ffff:ff00::/40")
 
 // Path is a URL path whose personal-looking segments were replaced. It never holds a query.
 type Path struct{ s string }

@@ -22,7 +22,10 @@ type Page struct {
 // (javascript:, data:, mailto:, a bare word) gives an empty Page.
 //
 // The path comes back decoded, without ;parameters, at most 512 bytes of whole segments.
-func ScrubURL(raw []byte) Page {
+func ScrubURL(raw []byte) Page { return (*Scratch)(nil).URL(raw) }
+
+// URL is ScrubURL.
+func (s *Scratch) URL(raw []byte) Page {
 	_, rest, ok := splitAuthority(raw)
 	if !ok {
 		return Page{}
@@ -31,8 +34,8 @@ func ScrubURL(raw []byte) Page {
 		rest = rest[:i]
 	}
 	path, query, _ := bytes.Cut(rest, []byte("?"))
-	page := Page{Path: scrubPath(path)}
-	scrubQuery(query, &page)
+	page := Page{Path: s.path(path)}
+	s.query(query, &page)
 	return page
 }
 
@@ -72,9 +75,9 @@ func isWebScheme(b []byte) bool {
 	return bytes.EqualFold(b, []byte("https")) || bytes.EqualFold(b, []byte("http")) || bytes.EqualFold(b, []byte("android-app"))
 }
 
-// scrubPath decodes, splits and scrubs. Decoding comes before splitting, so that an encoded slash,
+// path decodes, splits and scrubs. Decoding comes before splitting, so that an encoded slash,
 // question mark or at sign hides nothing.
-func scrubPath(raw []byte) Path {
+func (s *Scratch) path(raw []byte) Path {
 	if len(raw) > maxURLPath {
 		// The cut goes back to a whole segment: half of an e-mail address is not recognised as one.
 		raw = raw[:max(bytes.LastIndexByte(raw[:maxURLPath], '/'), 0)]
@@ -112,11 +115,11 @@ func scrubPath(raw []byte) Path {
 	if len(kept) == 0 {
 		return Path{s: "/"}
 	}
-	return Path{s: string(kept)}
+	return Path{s: s.text(kept)}
 }
 
-// scrubQuery reads the campaign values; of a repeated key the first one that is not empty counts.
-func scrubQuery(query []byte, page *Page) {
+// query reads the campaign values; of a repeated key the first one that is not empty counts.
+func (s *Scratch) query(query []byte, page *Page) {
 	for len(query) > 0 {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
@@ -133,18 +136,28 @@ func scrubQuery(query []byte, page *Page) {
 			continue
 		}
 		if dst.s == "" {
-			*dst = campaign(value)
+			*dst = s.campaign(value)
 		}
 	}
 }
 
 // campaign is scrubbed like a path, because mail tools write recipients into these values.
-func campaign(value []byte) Label {
+func (s *Scratch) campaign(value []byte) Label {
 	if len(value) > 3*maxLabelBytes {
 		return Label{}
 	}
-	b := decode(bytes.ReplaceAll(value, []byte("+"), []byte(" ")))
-	return newLabel(b, mask)
+	var stack [3 * maxLabelBytes]byte
+	b := append(stack[:0], value...)
+	for i, c := range b {
+		if c == '+' {
+			b[i] = ' '
+		}
+	}
+	b, ok := labelText(decode(b))
+	if !ok {
+		return Label{}
+	}
+	return s.label(b, mask(b))
 }
 
 // ScrubReferrer returns the host of a referrer: lower case, without user, port and path. It is empty when
@@ -153,7 +166,10 @@ func campaign(value []byte) Label {
 // origin or a URL.
 //
 // A name that looks personal (an id as a subdomain) is cut off together with all below it.
-func ScrubReferrer(raw, own []byte) Host {
+func ScrubReferrer(raw, own []byte) Host { return (*Scratch)(nil).Referrer(raw, own) }
+
+// Referrer is ScrubReferrer.
+func (s *Scratch) Referrer(raw, own []byte) Host {
 	authority, _, ok := splitAuthority(raw)
 	if !ok || len(authority) == 0 {
 		return Host{}
@@ -170,7 +186,7 @@ func ScrubReferrer(raw, own []byte) Host {
 	if bytes.Equal(withoutWWW(host), withoutWWW(hostName(b[:0], ownAuthority))) {
 		return Host{}
 	}
-	return Host{s: string(publicPart(host))}
+	return Host{s: s.text(publicPart(host))}
 }
 
 func withoutWWW(host []byte) []byte { return bytes.TrimPrefix(host, []byte("www.")) }
