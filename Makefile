@@ -5,10 +5,10 @@ ARGS ?=
 FUZZTIME ?= 20s
 RACE := ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: help run test race fuzz fault e2e bench lint tag schema clean build setup
+.PHONY: help run test race fuzz fault e2e bench bench-path lint tag schema clean build setup
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## start ClickHouse, collector, aggregator and the demo shop; options: make run ARGS="--help"
 	@exec bin/beckon-dev $(ARGS)
@@ -34,6 +34,10 @@ e2e: setup ## both binaries, a real ClickHouse, a real browser
 
 bench: ## microbenchmarks of the hot paths; bench/README.md has the load test
 	go test -run '^$$' -bench . -benchmem ./internal/spool ./internal/event ./internal/privacy ./collector/ingest ./aggregator/...
+
+bench-path: build ## from request to row on this machine: sustained rate, loader beside a bare insert, bytes per event; ARGS="--help"
+	go build -o bin/bench-path ./bench/path
+	bin/bench-path $(ARGS)
 
 lint: setup ## gofumpt, go vet, staticcheck, tsc
 	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go'))" || { echo "run: go tool gofumpt -w ."; go tool gofumpt -l $$(git ls-files '*.go'); exit 1; }

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// sustained sends at a rate for a while and looks on: does everything arrive, does the backlog grow, do
+// parts pile up.
+func sustained(ctx context.Context, c *Config, r *report) (err error) {
+	g, err := newRig(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	collector, err := g.start(ctx, c.Collector, "--trusted-proxy", "127.0.0.0/8", "--sync", c.Sync)
+	if err != nil {
+		return err
+	}
+	t, err := newTraffic(collector.public, g.keys, c.Rate, c.Events)
+	if err != nil {
+		return err
+	}
+	r.line("\n## Sustained: %.0f events/s for %v, sync=%s, %d connections, %.2f events a request", c.Rate, c.Duration, c.Sync, c.Connections, float64(c.Events)/float64(len(t.script)))
+	r.line("\n| second | acknowledged/s | rows/s | in spool | spool MiB | active parts | collector MiB, cores | ClickHouse MiB, cores | load cores |\n|---|---|---|---|---|---|---|---|---|")
+	ended := make(chan error, 1)
+	go func() { ended <- t.send(ctx, c.Connections, c.Duration) }()
+	if c.Profile {
+		go saveProfile(ctx, collector, filepath.Join(c.Results, "collector.pprof"), c.Duration/2)
+	}
+	w := watch{g: g, collector: collector, t: t, began: time.Now()}
+	backlog := make(map[int]float64)
+	partsAt := make(map[int]float64)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for second := 1; ; second++ {
+		select {
+		case err = <-ended:
+		case <-tick.C:
+			s, err := w.look(ctx)
+			if err != nil {
+				return err
+			}
+			backlog[second], partsAt[second] = s.spooled, s.parts
+			if second%5 == 0 || second == 1 {
+				r.line("| %d | %.0f | %.0f | %.0f | %.1f | %.0f | %.0f, %.2f | %.0f, %.2f | %.2f |", second, s.acked, s.rows, s.spooled, s.spoolMiB, s.parts,
+					s.collectorMiB, s.collectorCores, s.serverMiB, s.serverCores, s.loadCores)
+			}
+			continue
+		}
+		break
+	}
+	if err != nil {
+		return err
+	}
+	drained := time.Now()
+	for collector.metric(ctx, "beckon_spool_records") > 0 {
+		if time.Since(drained) > time.Minute {
+			return errors.New("the backlog is not drained after a minute")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	rows, err := g.number(ctx, "SELECT count() FROM "+database+".events WHERE kind != 'consent'")
+	if err != nil {
+		return err
+	}
+	unique, err := g.number(ctx, "SELECT uniqExact(event_id) FROM "+database+".events WHERE kind != 'consent'")
+	if err != nil {
+		return err
+	}
+	last := int(c.Duration / time.Second)
+	r.line("\nAcknowledged %d events (%.0f/s), rows %.0f, different ids %.0f; the latest was sent %v after its moment; the spool was empty %.1f s after the last reply.",
+		t.acked.Load(), float64(t.acked.Load())/c.Duration.Seconds(), rows, unique, time.Duration(t.late.Load()).Round(time.Millisecond), time.Since(drained).Seconds())
+	r.line("Events in the spool, mean of five seconds: %.0f around second %d, %.0f at the end. Active parts: %.0f at second 20, %.0f at the end.",
+		mean(backlog, 18, 22), 20, mean(backlog, last-5, last-1), partsAt[20], partsAt[last-1])
+	if rows != unique || int64(rows) != t.acked.Load() {
+		return fmt.Errorf("acknowledged %d events, found %.0f rows of %.0f events", t.acked.Load(), rows, unique)
+	}
+	return nil
+}
+
+func mean(m map[int]float64, from, to int) (sum float64) {
+	n := 0.0
+	for i := from; i <= to; i++ {
+		if v, ok := m[i]; ok {
+			sum += v
+			n++
+		}
+	}
+	return sum / max(n, 1)
+}
+
+// watch looks at all parts once a second.
+type watch struct {
+	g         *rig
+	collector *child
+	t         *traffic
+	began     time.Time
+
+	at                      time.Time
+	acked                   int64
+	rows                    float64
+	serverCPU, collectorCPU time.Duration
+	ownCPU                  time.Duration
+}
+
+type seen struct {
+	acked, rows, spooled, spoolMiB, parts                           float64
+	collectorMiB, collectorCores, serverMiB, serverCores, loadCores float64
+}
+
+func (w *watch) look(ctx context.Context) (s seen, err error) {
+	rows, err := w.g.number(ctx, "SELECT sum(rows) FROM system.parts WHERE active AND database = '"+database+"' AND table = 'events'")
+	if err != nil {
+		return s, err
+	}
+	if s.parts, err = w.g.number(ctx, "SELECT count() FROM system.parts WHERE active AND database = '"+database+"'"); err != nil {
+		return s, err
+	}
+	s.spooled = w.collector.metric(ctx, "beckon_spool_records")
+	s.spoolMiB = w.collector.metric(ctx, "beckon_spool_bytes") / (1 << 20)
+	resident, collectorCPU := processes(w.collector.cmd.Process.Pid)
+	all, allCPU := processes(os.Getpid())
+	own, ownCPU := ourselves()
+	now, acked := time.Now(), w.t.acked.Load()
+	serverCPU := allCPU - ownCPU - collectorCPU
+	if !w.at.IsZero() {
+		d := now.Sub(w.at).Seconds()
+		s.acked, s.rows = float64(acked-w.acked)/d, (rows-w.rows)/d
+		s.collectorCores, s.serverCores = (collectorCPU-w.collectorCPU).Seconds()/d, (serverCPU-w.serverCPU).Seconds()/d
+		s.loadCores = (ownCPU - w.ownCPU).Seconds() / d
+	}
+	s.collectorMiB, s.serverMiB = float64(resident)/(1<<20), float64(all-own-resident)/(1<<20)
+	w.at, w.acked, w.rows, w.collectorCPU, w.serverCPU, w.ownCPU = now, acked, rows, collectorCPU, serverCPU, ownCPU
+	return s, nil
+}
+
+func saveProfile(ctx context.Context, c *child, name string, d time.Duration) {
+	b, err := c.read(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(d.Seconds())))
+	if err == nil {
+		err = os.WriteFile(name, b, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "path: profile:", err)
+	}
+}
