@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ARGS ?=
 FUZZTIME ?= 20s
+FAULT_ROUNDS ?= 100
 RACE := ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
 .PHONY: help run test race fuzz fault e2e bench bench-path lint tag schema clean build setup
@@ -26,8 +27,9 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | awk '{print $$2}'); do \
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-fault: ## kill -9, torn bytes, full disks, power loss
-	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/spool/... ./internal/loader/... ./internal/chlocal/... ./internal/e2e/...
+fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss
+	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 20m -v ./internal/spool | grep -E '^ *--- |rounds: |^(ok|FAIL|panic)|_test.go'
+	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/loader/... ./internal/chlocal/... ./internal/e2e/...
 
 e2e: setup ## both binaries, a real ClickHouse, a real browser
 	go test -count=1 -v -timeout 15m ./internal/e2e/...

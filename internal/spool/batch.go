@@ -26,6 +26,7 @@ type Batch struct {
 	Last  time.Time // when its first and last commit were made
 
 	spool *Spool
+	file  string
 	lines []LedgerLine
 }
 
@@ -37,7 +38,7 @@ func (b *Batch) Counts() []LedgerLine { return b.lines }
 // there at sealing cannot be read any more: then what fn has seen must not be used.
 func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
 	n := 0
-	err := b.spool.records(b.ID.Segment, func(seq uint64, r record) error {
+	err := b.spool.records(b.file, b.ID.Segment, func(seq uint64, r record) error {
 		n++
 		return fn(seq, r.payload)
 	})
@@ -46,14 +47,14 @@ func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
 	}
 	if n != b.Len {
 		return fmt.Errorf("read batch %s: it had %d records and now has %d: the disk, or somebody, has changed %s; a restart reads what is left",
-			b.ID.Token(), b.Len, n, b.spool.path(b.ID.Segment, segmentExt))
+			b.ID.Token(), b.Len, n, b.file)
 	}
 	return nil
 }
 
 // records reads the records of a sealed segment.
-func (s *Spool) records(number uint64, fn func(seq uint64, r record) error) error {
-	data, err := readFile(s.fs, s.path(number, segmentExt))
+func (s *Spool) records(file string, number uint64, fn func(seq uint64, r record) error) error {
+	data, err := readFile(s.fs, file)
 	if err != nil {
 		return err
 	}
@@ -115,6 +116,7 @@ func (s *Spool) pickLocked() *Batch {
 		First: time.UnixMilli(seg.first),
 		Last:  time.UnixMilli(seg.last),
 		spool: s,
+		file:  seg.file,
 		lines: seg.counts.lines(),
 	}
 }
@@ -135,7 +137,7 @@ func (s *Spool) Done(id BatchID) error {
 		return err
 	}
 	ids := make([]uint64, 0, seg.records)
-	err = s.records(seg.number, func(_ uint64, r record) error {
+	err = s.records(seg.file, seg.number, func(_ uint64, r record) error {
 		if r.fingerprint != 0 {
 			ids = append(ids, r.fingerprint)
 		}

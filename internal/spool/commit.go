@@ -213,8 +213,9 @@ func (s *Spool) sync(w *writer) error {
 func (s *Spool) enter(c *commit, w *writer, millis int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	at := s.windowMillis()
 	for id := range c.ids.all() {
-		s.window.add(id, millis)
+		s.window.add(id, at)
 	}
 	seg := w.seg
 	s.used.Add(w.size - seg.bytes - c.reserved)

@@ -202,7 +202,7 @@ func decodeIDs(b []byte) (h header, last int64, ids []uint64, err error) {
 
 // leaveIDs makes the ids of a finished segment durable and removes the segment.
 func (s *Spool) leaveIDs(seg *segment, ids []uint64) error {
-	from, to := s.path(seg.number, segmentExt), s.path(seg.number, idsExt)
+	from, to := seg.file, s.path(seg.number, idsExt)
 	data := encodeIDs(header{id: s.id, segment: seg.number, created: s.millis()}, seg.last, ids)
 	err := s.writeIDs(to, data)
 	switch {
@@ -251,6 +251,9 @@ func (s *Spool) fillIDs(f File, data []byte) error {
 func (s *Spool) becomeIDs(from, to string, data []byte) error {
 	if err := s.fs.Rename(from, to); err != nil {
 		return fmt.Errorf("turn a finished segment into its ids: %w", err)
+	}
+	if err := s.fs.SyncDir(s.dir); err != nil { // or a power loss leaves ids under the name of a segment
+		return s.fail(fmt.Errorf("sync directory after a rename: %w", err))
 	}
 	if err := s.writeIDs(to, data); err != nil {
 		s.log.Warn("the ids of a finished segment could not be kept: its records are known as repeats until the next restart only",

@@ -27,6 +27,7 @@ type memFS struct {
 type memNode struct {
 	data   []byte
 	synced []byte
+	dirty  bool
 }
 
 func newMemFS() *memFS {
@@ -195,6 +196,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fs.begin("write", f.name); err != nil {
 		return 0, err
 	}
+	f.node.dirty = true
 	var short error
 	grow := off + int64(len(p)) - int64(len(f.node.data))
 	if f.fs.free >= 0 && grow > f.fs.free {
@@ -229,6 +231,7 @@ func (f *memFile) Truncate(size int64) error {
 	if err := f.fs.begin("truncate", f.name); err != nil {
 		return err
 	}
+	f.node.dirty = true
 	if cut := int64(len(f.node.data)) - size; cut > 0 {
 		f.fs.giveBack(cut)
 		f.node.data = slices.Clip(f.node.data[:size])
@@ -239,10 +242,34 @@ func (f *memFile) Truncate(size int64) error {
 func (f *memFile) Sync() error {
 	defer f.fs.mu.Unlock()
 	if err := f.fs.begin("sync", f.name); err != nil {
+		f.node.dirty = false // as Linux does it: the next fsync knows nothing of these bytes
 		return err
 	}
-	f.node.synced = slices.Clone(f.node.data)
+	if f.node.dirty {
+		f.node.synced = slices.Clone(f.node.data)
+		f.node.dirty = false
+	}
 	return nil
+}
+
+// die is kill -9: this file system serves the dead process no more, the one that is returned has all that was
+// written.
+func (m *memFS) die(*rand.Rand) *memFS {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dead = true
+	after := newMemFS()
+	for name, n := range m.names {
+		after.names[name] = &memNode{data: slices.Clone(n.data), synced: slices.Clone(n.synced), dirty: n.dirty}
+	}
+	for name, n := range m.durable {
+		if m.names[name] == n {
+			after.durable[name] = after.names[name]
+		} else {
+			after.durable[name] = n
+		}
+	}
+	return after
 }
 
 // losePower stops this file system and returns the one that is found after the restart: what was synced,

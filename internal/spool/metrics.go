@@ -41,7 +41,7 @@ func newMetrics(s *Spool) *metrics {
 	gauge("window_seconds", "How far back repeats are recognised.", func() float64 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.window.reach(s.millis()).Seconds()
+		return s.window.reach(s.windowMillis()).Seconds()
 	})
 	m.commits = counter("commits_total", "Group commits.", nil)
 	m.records = counter("records_total", "Records made durable.", nil)

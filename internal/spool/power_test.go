@@ -11,58 +11,8 @@ import (
 	"time"
 )
 
-// warehouse stands for ClickHouse: it survives the power loss and takes each token once.
-type warehouse struct {
-	mu      sync.Mutex
-	batches map[string][]string // by token
-	records map[string]string   // token by record
-}
-
-func newWarehouse() *warehouse {
-	return &warehouse{batches: map[string][]string{}, records: map[string]string{}}
-}
-
-// load inserts a batch. It complains when a token comes with other records, or a record with two tokens.
-func (w *warehouse) load(b *Batch) error {
-	var records []string
-	if err := b.Records(func(_ uint64, p []byte) error { records = append(records, string(p)); return nil }); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	token := b.ID.Token()
-	if old, ok := w.batches[token]; ok {
-		if !slices.Equal(old, records) {
-			return fmt.Errorf("token %s meant %v and means %v now", token, old, records)
-		}
-		return nil
-	}
-	w.batches[token] = records
-	for _, r := range records {
-		if first, ok := w.records[r]; ok {
-			return fmt.Errorf("%s is in %s and in %s", r, first, token)
-		}
-		w.records[r] = token
-	}
-	return nil
-}
-
-// world is one run of appenders and a loader against a disk that will lose power.
-type world struct {
-	mu      sync.Mutex
-	acked   map[int]bool
-	sent    map[int]bool
-	loading *warehouse
-}
-
-func (w *world) note(in map[int]bool, n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	in[n] = true
-}
-
 // run works on the disk until it dies, first repeating what earlier runs have sent.
-func (w *world) run(t *testing.T, s *Spool, base int, repeats []int) (stop func()) {
+func (o *oracle) run(t *testing.T, s *Spool, base int, repeats []int) (stop func()) {
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	for g := range 4 {
@@ -72,18 +22,9 @@ func (w *world) run(t *testing.T, s *Spool, base int, repeats []int) (stop func(
 				if at := 4*i + g; at < len(repeats) {
 					n = repeats[at]
 				}
-				w.mu.Lock()
-				known := w.acked[n]
-				w.mu.Unlock()
-				w.note(w.sent, n)
-				e := []Entry{numbered(n)}
-				if err := s.Append(e, nil); err != nil {
+				if err := o.append(t, s, n); err != nil {
 					return
 				}
-				if known && !e[0].Duplicate {
-					t.Errorf("record %d was acknowledged before and is stored again", n)
-				}
-				w.note(w.acked, n)
 			}
 		})
 	}
@@ -93,7 +34,7 @@ func (w *world) run(t *testing.T, s *Spool, base int, repeats []int) (stop func(
 			if err != nil {
 				return
 			}
-			if err := w.loading.load(b); err != nil {
+			if err := o.load(b); err != nil {
 				if !errors.Is(err, errPower) {
 					t.Error(err)
 				}
@@ -110,7 +51,7 @@ func (w *world) run(t *testing.T, s *Spool, base int, repeats []int) (stop func(
 func TestPowerLossLosesNothingAcknowledgedAndDoublesNothing(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 0))
-		w := &world{acked: map[int]bool{}, sent: map[int]bool{}, loading: newWarehouse()}
+		w := newOracle()
 		m := newMemFS()
 		o := Options{Log: quiet, SegmentBytes: int64(500 + rng.IntN(3000))}
 		for life := range 4 {
@@ -121,32 +62,18 @@ func TestPowerLossLosesNothingAcknowledgedAndDoublesNothing(t *testing.T) {
 			for n := range w.sent {
 				repeats = append(repeats, n)
 			}
-			before := len(w.acked)
+			before := w.acknowledged()
 			stop := w.run(t, s, life*1_000_000, repeats)
 			goal := before + 20 + rng.IntN(300)
 			eventually(t, "enough acknowledged", func() bool {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				return len(w.acked) >= goal || s.failure() != nil
+				return w.acknowledged() >= goal || s.failure() != nil
 			})
 			m = m.losePower(rng)
 			stop()
 		}
 		o.FS = m
 		s := mustOpen(t, "/s", o)
-		for _, b := range batches(sealNow(t, s)) {
-			if err := w.loading.load(b); err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-		}
-		for n := range w.acked {
-			if name := fmt.Sprintf("record-%d", n); w.loading.records[name] == "" {
-				t.Fatalf("seed %d: %s was acknowledged and is lost", seed, name)
-			}
-		}
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
+		w.verify(t, fmt.Sprint("seed ", seed), sealNow(t, s))
 		mustClose(t, s)
 	}
 }
@@ -178,7 +105,7 @@ func TestRecoverySyncsWhatItHandsOut(t *testing.T) {
 	m.mu.Lock()
 	clear(m.locked) // the process is gone, with its goroutines
 	m.mu.Unlock()
-	store := newWarehouse()
+	store := newOracle()
 	if err := store.load(batches(mustOpen(t, "/s", Options{FS: m}))[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +122,7 @@ func TestSealingSyncsWhatItHandsOut(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m, Sync: SyncOS})
 	mustAppend(t, s, numbered(1), numbered(2))
-	store := newWarehouse()
+	store := newOracle()
 	if err := store.load(batches(sealNow(t, s))[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -45,8 +46,14 @@ func (s *Spool) recover() error {
 			return err
 		}
 	}
+	if err := s.recoverAstray(found); err != nil {
+		return err
+	}
+	if err := s.refreshNewest(); err != nil {
+		return err
+	}
 	s.next++
-	s.window.expire(s.millis())
+	s.window.expire(s.windowMillis())
 	s.sweepIDs(s.millis())
 	return nil
 }
@@ -164,7 +171,8 @@ func (s *Spool) recoverIDs(number uint64) error {
 	return nil
 }
 
-// recoverSegment makes a batch of a segment file, sealed or not.
+// recoverSegment makes a batch of a segment file, sealed or not. One whose header has another number has to wait
+// for recoverAstray.
 func (s *Spool) recoverSegment(number uint64) error {
 	name := s.path(number, segmentExt)
 	data, err := readFile(s.fs, name)
@@ -172,13 +180,56 @@ func (s *Spool) recoverSegment(number uint64) error {
 		return err
 	}
 	h, err := parseHeader(data, segmentMagic)
-	if errors.Is(err, errVersion) {
+	switch {
+	case errors.Is(err, errVersion):
 		return fmt.Errorf("%s: %w", name, err)
+	case err == nil && h.id != s.id:
+		return s.reject(number, segmentExt, "its header names another spool")
+	case err == nil && h.segment != number:
+		return nil
 	}
-	if err == nil && (h.id != s.id || h.segment != number) {
-		return s.reject(number, segmentExt, "its header names another spool or number")
+	return s.takeSegment(name, number, data)
+}
+
+// recoverAstray looks after segments that somebody has renamed or copied. What a segment is stands in its header
+// and in the checksum of its frames, so a renamed one is as good as ever; a second file of a number is a copy.
+func (s *Spool) recoverAstray(found []foundFile) error {
+	for _, f := range found {
+		name := s.path(f.number, segmentExt)
+		known := func(seg *segment) bool { return seg.file == name }
+		if f.ext != segmentExt || slices.ContainsFunc(s.sealed, known) {
+			continue
+		}
+		data, err := readFile(s.fs, name)
+		if errors.Is(err, fs.ErrNotExist) { // rejected, or empty and removed
+			continue
+		} else if err != nil {
+			return err
+		}
+		h, err := parseHeader(data, segmentMagic)
+		if err != nil {
+			return fmt.Errorf("%s has changed while it was read: %w", name, err)
+		}
+		if slices.ContainsFunc(s.sealed, func(seg *segment) bool { return seg.number == h.segment }) {
+			if err := s.reject(f.number, segmentExt, "it is a copy of another segment"); err != nil {
+				return err
+			}
+			continue
+		}
+		s.log.Warn("a segment has another name than it was given; it is read all the same", "file", name, "number", h.segment)
+		s.next = max(s.next, h.segment)
+		if err := s.takeSegment(name, h.segment, data); err != nil {
+			return err
+		}
 	}
+	slices.SortFunc(s.sealed, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
+	return nil
+}
+
+// takeSegment makes a batch of a segment's bytes.
+func (s *Spool) takeSegment(name string, number uint64, data []byte) error {
 	r := readSegment(data, s.id, number)
+	r.seg.file = name
 	if r.frames == 0 {
 		if len(data) <= headerBytes { // a crash between creation and first commit
 			if err := s.fs.Remove(name); err != nil {
@@ -187,11 +238,12 @@ func (s *Spool) recoverSegment(number uint64) error {
 			return s.fs.SyncDir(s.dir)
 		}
 		s.metrics.discardedBytes.Add(float64(len(data)))
-		return s.reject(number, segmentExt, "nothing in it can be read")
+		at, _, _ := parseName(filepath.Base(name))
+		return s.reject(at, segmentExt, "nothing in it can be read")
 	}
 	if !r.sealed {
 		// Its last bytes may be in the page cache alone. They go out with this batch, so they have to stay.
-		if err := s.syncFile(name); err != nil {
+		if err := s.refresh(name, data); err != nil {
 			return err
 		}
 	}
@@ -209,12 +261,33 @@ func (s *Spool) recoverSegment(number uint64) error {
 	return nil
 }
 
-func (s *Spool) syncFile(name string) error {
+// refreshNewest does for the last segment what is done for every one without a seal: when its very last fsync
+// failed, a seal may be in the page cache too.
+func (s *Spool) refreshNewest() error {
+	if len(s.sealed) == 0 {
+		return nil
+	}
+	name := s.sealed[len(s.sealed)-1].file
+	data, err := readFile(s.fs, name)
+	if err != nil {
+		return err
+	}
+	return s.refresh(name, data)
+}
+
+// refresh makes durable what was read from a file. An fsync alone would not do: after one that has failed,
+// Linux calls the pages clean that it could not write, and the next fsync succeeds without them. Writing the same
+// bytes over themselves makes them dirty again, and cannot tear what is there.
+func (s *Spool) refresh(name string, data []byte) error {
 	f, err := s.fs.Open(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	err = writeAt(f, data, 0)
+	if noSpace(err) { // a disk that never writes in place is full: it has nothing dirty either
+		err = nil
+	}
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // reject sets a file aside. It keeps its number, and is never read again.

@@ -91,6 +91,7 @@ func parseName(name string) (number uint64, ext string, ok bool) {
 // segment is what is remembered of a segment, open or sealed, until it is done.
 type segment struct {
 	number      uint64
+	file        string // full path; not always path(number), see recoverAstray
 	bytes       int64
 	records     int
 	first, last int64 // unix ms of its first and last commit
@@ -130,7 +131,7 @@ func (s *Spool) create() error {
 	if err != nil {
 		return s.fail(fmt.Errorf("create segment %d: %w", number, err))
 	}
-	seg := &segment{number: number, bytes: headerBytes, counts: make(counts)}
+	seg := &segment{number: number, file: name, bytes: headerBytes, counts: make(counts)}
 	s.writer = &writer{seg: seg, file: f, seed: checksumSeed(s.id, number), sequence: 1, size: headerBytes}
 	s.mu.Lock()
 	s.open = seg

@@ -109,6 +109,9 @@ type Spool struct {
 	lock    File
 	metrics *metrics
 
+	opened time.Time
+	since  func(time.Time) time.Duration // by Options.Now, whose steps do not count when it is time.Now
+
 	wake       chan struct{} // to the committer, holds one
 	stopped    chan struct{} // the committer has ended
 	failed     chan struct{} // see Failed
@@ -155,6 +158,7 @@ func Open(dir string, o Options) (*Spool, error) {
 		gathering: newCommit(), idle: newCommit(), loose: make(counts),
 		window: newWindow(o.Window, o.WindowIDs), interval: defaultSealing,
 	}
+	s.opened, s.since = o.Now(), func(t time.Time) time.Duration { return o.Now().Sub(t) }
 	s.room = sync.NewCond(&s.mu)
 	s.metrics = newMetrics(s)
 	s.bound.Store(o.MaxBytes)
@@ -210,7 +214,7 @@ func (s *Spool) Append(entries []Entry, extra []Count) error {
 		return err
 	}
 	now := s.o.Now()
-	s.window.expire(now.UnixMilli())
+	s.window.expire(s.windowMillis())
 	c := s.gathering
 	wait := s.gather(c, entries)
 	into, wake := c.counts, wait
@@ -303,6 +307,10 @@ func (s *Spool) failure() error {
 }
 
 func (s *Spool) millis() int64 { return s.o.Now().UnixMilli() }
+
+// windowMillis is the time by which repeats are forgotten: the clock as it was at Open, and on from there without
+// its steps. A clock that is set ahead by a day must not make an hour pass.
+func (s *Spool) windowMillis() int64 { return s.opened.UnixMilli() + s.since(s.opened).Milliseconds() }
 
 // Sealing sets how long after its first record a segment is sealed, 250 ms at first; 0: by size alone.
 func (s *Spool) Sealing(interval time.Duration) {
