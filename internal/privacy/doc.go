@@ -26,4 +26,5 @@
 //	hash.go      value          -> ID; signed values
 //	consent.go   signals        -> Lane and Cause
 //	visit.go     the visitor cookie, with the session in it
+//	link.go      the link token: a visit for writing only
 package privacy
