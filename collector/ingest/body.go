@@ -47,6 +47,8 @@ func (r *request) readBatch(o *fastjson.Object) Reason {
 			ok = ok && r.integer(v, &version, maxMillis)
 		case "s":
 			ok = ok && text(v, &r.siteID)
+		case "k":
+			ok = ok && text(v, &r.linkText)
 		case "z":
 			ok = ok && r.integer(v, &r.sentAt, maxMillis)
 		case "c":

@@ -68,18 +68,8 @@ func TestNothingRawOutlivesARequest(t *testing.T) {
 		t.Fatalf("%d records, want 3", n)
 	}
 
-	kept := map[string][]byte{"log": log.text(), "metrics": s.metricsPage()}
-	if err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			kept[name] = readFile(t, s.dir+"/"+name)
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if len(kept) < 3 {
-		t.Fatalf("nothing to look through: %d files", len(kept))
-	}
+	kept := s.kept()
+	kept["log"] = log.text()
 	raw, err := base64.RawURLEncoding.DecodeString(visitor)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +86,24 @@ func TestNothingRawOutlivesARequest(t *testing.T) {
 			}
 		}
 	}
+}
+
+// kept is what outlives requests: the spool's files, and what monitoring gets to see.
+func (s *shop) kept() map[string][]byte {
+	s.Helper()
+	kept := map[string][]byte{"metrics": s.metricsPage()}
+	if err := fs.WalkDir(os.DirFS(s.dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			kept[name] = readFile(s, s.dir+"/"+name)
+		}
+		return err
+	}); err != nil {
+		s.Fatal(err)
+	}
+	if len(kept) < 2 {
+		s.Fatalf("nothing to look through: %d files", len(kept))
+	}
+	return kept
 }
 
 // metricsPage is what monitoring gets to see.

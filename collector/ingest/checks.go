@@ -31,13 +31,19 @@ func knownSite(s *Server, r *request) Reason {
 }
 
 // listedOrigin refuses pages that the site does not know. A request without Origin is let through:
-// pixels, old browsers and shop servers send none, and the header proves nothing about them.
+// pixels, old browsers and shop servers send none, and the header proves nothing about them. "null" is
+// whoever likes to be it, such as a sandboxed frame: only a valid link token lets it in, and its cookies
+// stay out.
 func listedOrigin(_ *Server, r *request) Reason {
 	from, ok := origin(r.ctx)
 	switch {
 	case !ok:
 		return OriginNotListed
 	case len(from) == 0:
+		return Taken
+	case string(from) == nullOrigin && r.readLink():
+		r.cookieless = true
+		allowNull(r.ctx)
 		return Taken
 	case !r.tenant.site.Lists(from):
 		return OriginNotListed

@@ -31,9 +31,9 @@ func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
 
 // choiceIdentity is what makes a choice one and the same when a tag, whose reply was lost, tells it again
 // with the old cookie: who chose what, and when by the tag's clock. A choice without a time is new each
-// time it changes something.
+// time it changes something; one that comes with a link token, which cannot note a change, is the same.
 func (r *request) choiceIdentity(who privacy.ID) [16]byte {
-	if r.chosenAt < 0 {
+	if r.chosenAt < 0 && !r.visitor.linked {
 		return r.event.ID
 	}
 	id := who.Bytes()

@@ -25,6 +25,15 @@ func allowOrigin(ctx *fasthttp.RequestCtx, origin []byte) {
 	h.Set(fasthttp.HeaderAccessControlExposeHeaders, exposedHeaders)
 }
 
+// nullOrigin is what a page says that has no origin: one in a sandbox, in a file, after some redirects.
+const nullOrigin = "null"
+
+// allowNull lets a page without an origin read a reply that was made without its cookies.
+func allowNull(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set(fasthttp.HeaderAccessControlAllowOrigin, nullOrigin)
+	ctx.Response.Header.Set(fasthttp.HeaderAccessControlExposeHeaders, exposedHeaders)
+}
+
 // origin returns the request's Origin, empty when there is none. Two of them are no origin at all.
 func origin(ctx *fasthttp.RequestCtx) (value []byte, ok bool) {
 	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderOrigin)

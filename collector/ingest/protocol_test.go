@@ -96,7 +96,7 @@ func TestPrefixIsStrippedAndNeeded(t *testing.T) {
 func TestHeadIsGetWithoutBody(t *testing.T) {
 	s := openShop(t)
 	for path := range s.server.routes {
-		if s.server.routes[path].get == nil {
+		if s.server.routes[path].get == nil || path == "/link" { // for whom it has an answer, see TestLinkIsForPagesOfTheSiteOnly
 			continue
 		}
 		get, head := s.get(path+"?s=demo&n=page_view"), s.do("HEAD", path, "")

@@ -23,6 +23,7 @@ const (
 	RateLimited
 	UnknownSite
 	OriginNotListed
+	NoVisitor
 	TooManyEvents
 	SpoolFull
 	Internal
@@ -59,6 +60,7 @@ var reasons = [reasonCount]struct {
 	RateLimited:        {name: "rate-limited", status: fasthttp.StatusTooManyRequests, retry: true},
 	UnknownSite:        {name: "unknown-site", status: fasthttp.StatusNotFound},
 	OriginNotListed:    {name: "origin-not-listed", status: fasthttp.StatusForbidden},
+	NoVisitor:          {name: "no-visitor", status: fasthttp.StatusForbidden},
 	TooManyEvents:      {name: "too-many-events", status: fasthttp.StatusBadRequest},
 	SpoolFull:          {name: "spool-full", status: fasthttp.StatusServiceUnavailable, retry: true},
 	Internal:           {name: "internal", status: fasthttp.StatusInternalServerError, close: true},

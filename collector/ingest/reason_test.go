@@ -99,6 +99,7 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 		OriginNotListed: {run: refused(403, OriginNotListed, func(s *shop) reply {
 			return s.post(batch("demo", pageView), header("Origin", "https://shop.example.evil.example"))
 		})},
+		NoVisitor: {run: refused(403, NoVisitor, func(s *shop) reply { return s.get("/link?s=demo") })},
 		TooManyEvents: {run: refused(400, TooManyEvents, func(s *shop) reply {
 			return s.post(batch("demo", strings.Repeat(pageView+",", event.MaxBatchEvents)+pageView))
 		})},

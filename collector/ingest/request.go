@@ -26,10 +26,13 @@ type request struct {
 	addr         netip.Addr // of the client
 	throughProxy bool
 
+	cookieless bool // cookies of this request name nobody, and the reply sets none
+
 	// As the sender spelled it.
 	siteID   []byte
-	sentAt   int64 // "z", -1 when absent
-	chosen   bool  // an explicit choice came along
+	linkText []byte // "k"
+	sentAt   int64  // "z", -1 when absent
+	chosen   bool   // an explicit choice came along
 	choice   privacy.Choice
 	chosenAt int64      // "at" of the choice, -1 when absent
 	sent     int        // how many events, before any limit

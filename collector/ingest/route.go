@@ -25,6 +25,7 @@ func (s *Server) makeRoutes() map[string]*route {
 		tagPath():       {name: "tag-hashed", get: (*Server).serveHashedTag},
 		"/p.gif":        {name: "pixel", get: (*Server).servePixel},
 		"/e":            {name: "batch", post: (*Server).serveBatch, options: (*Server).servePreflight},
+		"/link":         {name: "link", get: (*Server).serveLink},
 		"/optout":       {name: "optout", post: (*Server).serveOptOut},
 		"/optin":        {name: "optin", post: (*Server).serveOptIn},
 		"/openapi.json": {name: "openapi", get: (*Server).serveOpenAPI},

@@ -27,6 +27,7 @@ type tenant struct {
 	id, environment, currency privacy.Bucket
 	fingerprints              cipher.Block
 	names                     cookie.Names
+	links                     *privacy.Links
 	rate                      *limit.Bucket
 	outcomes                  [reasonCount]prometheus.Counter
 }
@@ -109,8 +110,12 @@ func (ts *tenants) admit(st *site.Site) (*tenant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fingerprints of site %s: %w", st.ID, err)
 	}
+	links, err := privacy.NewLinks(keys)
+	if err != nil {
+		return nil, fmt.Errorf("links of site %s: %w", st.ID, err)
+	}
 	t := &tenant{
-		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st), rate: limit.NewBucket(ts.perSecond, limitBurst),
+		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st), links: links, rate: limit.NewBucket(ts.perSecond, limitBurst),
 		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
 	}
 	for r := range t.outcomes {

@@ -18,12 +18,16 @@ type visitor struct {
 	cause   privacy.Cause
 
 	id, session privacy.ID // zero outside lane decide
+	since       int64      // creation of the visitor's cookie in Unix seconds, 0 = nobody is named
 
 	cookies cookie.Jar
 	visit   privacy.Visit
 	known   bool // a valid cookie came along
 	send    bool // the reply sets the cookie
 	expire  bool // the reply expires it
+
+	link   privacy.Link
+	linked bool // no valid cookie, but a valid link token
 }
 
 // meet is the privacy step of a request: it reads what the sender's connection, headers and cookies say,
@@ -37,14 +41,11 @@ func (s *Server) meet(r *request) {
 	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
 	now := time.UnixMilli(r.received)
 	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, r.throughProxy))
-	v.visit, v.known = v.cookies.Read(h, r.tenant.keys, now)
+	recorded := s.claim(r, now)
 
 	signals := privacy.Signals{
 		GPC: cookie.Says(h, "Sec-GPC", "1"), DNT: cookie.Says(h, "DNT", "1"), OptOut: v.cookies.OptedOut,
-		Country: v.country.String(),
-	}
-	if v.known {
-		signals.Recorded = v.visit.Recorded()
+		Recorded: recorded, Country: v.country.String(),
 	}
 	if r.chosen {
 		r.choice.At = r.chosenTime(now)
@@ -54,32 +55,57 @@ func (s *Server) meet(r *request) {
 	s.recognise(r, now)
 }
 
-// recognise gives a visitor in lane decide the ids of the cookie, a new one when there is none. In every
+// claim finds out for whom the sender speaks: the visitor of a valid cookie, else of a valid link token. The
+// cookie wins, because it is this browser's own and a token can be passed on. It is the one place where
+// something that was sent becomes the id of a visitor. recorded is the choice that came with it.
+func (s *Server) claim(r *request, now time.Time) (recorded privacy.Lane) {
+	v, keys := &r.visitor, r.tenant.keys
+	v.visit, v.known = v.cookies.Read(&r.ctx.Request.Header, keys, now)
+	if v.known = v.known && !r.cookieless; v.known {
+		v.id, v.since = v.visit.ID(keys), v.visit.Created
+		return v.visit.Recorded()
+	}
+	if r.readLink() {
+		v.id, v.since = v.link.Visitor, v.link.VisitorSince
+		return v.link.Recorded()
+	}
+	return privacy.LaneNone
+}
+
+// recognise leaves the ids to a visitor in lane decide and makes a new visitor where nobody is known. In every
 // other lane there are no ids; the cookie goes when somebody's will put the visitor there. A choice that
 // changed is recorded once.
 func (s *Server) recognise(r *request, now time.Time) {
 	v, keys := &r.visitor, r.tenant.keys
 	if v.lane != privacy.LaneDecide {
-		v.expire = privacy.ExpiresVisit(v.lane, v.cause)
-		if v.known && r.chosen && !r.choice.Decide {
-			s.consent(r, v.visit.ID(keys), &r.choice)
+		who := v.id
+		v.id, v.since = privacy.ID{}, 0
+		v.expire = !r.cookieless && privacy.ExpiresVisit(v.lane, v.cause)
+		if !who.IsZero() && r.chosen && !r.choice.Decide {
+			s.consent(r, who, &r.choice)
 		}
 		return
 	}
 	changed := false
-	if v.known {
+	switch {
+	case v.known:
 		v.send = v.visit.Touch(now)
 		changed = r.chosen && v.visit.Record(now, v.lane, r.choice)
-	} else {
+		v.send = v.send || changed
+		v.session = v.visit.Session(keys)
+	case v.linked:
+		changed = r.chosen && v.link.Changes(v.lane, r.choice)
+		v.session = v.link.Session
+	case r.cookieless: // nobody is named, and nobody can be
+	default:
 		var choice *privacy.Choice
 		if r.chosen {
 			choice = &r.choice
 		}
 		v.visit = privacy.NewVisit(keys, now, v.lane, choice)
-		changed = r.chosen
+		v.send, changed = true, r.chosen
+		v.id, v.session, v.since = v.visit.ID(keys), v.visit.Session(keys), v.visit.Created
 	}
-	v.send = v.send || changed || !v.known
-	v.id, v.session = v.visit.ID(keys), v.visit.Session(keys)
 	if changed {
 		s.consent(r, v.id, &r.choice)
 	}
@@ -90,8 +116,8 @@ func (v *visitor) describe(e *event.Event) {
 	e.Lane, e.Cause = v.lane, v.cause
 	e.Network, e.Country = v.network, v.country
 	e.Device, e.Browser, e.OS, e.Bot = v.agent.Device, v.agent.Browser, v.agent.OS, v.agent.Bot
-	e.Visitor, e.Session = v.id, v.session
-	if v.lane == privacy.LaneDecide {
-		e.VisitorSince = v.visit.Created * 1000
+	e.Visitor, e.Session, e.VisitorSince = v.id, v.session, v.since*1000
+	if v.linked && !v.link.InSession(e.OccurredAt) {
+		e.Session = privacy.ID{}
 	}
 }

@@ -48,6 +48,13 @@ func (l Link) Changes(lane Lane, c Choice) bool {
 	return l.Recorded() != lane || l.PolicyHash != policyHash(c.Version)
 }
 
+// InSession reports whether something that happened then, in Unix milliseconds, belongs to the session that the
+// token names: a token outlives it.
+func (l Link) InSession(millis int64) bool {
+	start := l.SessionStart * 1000
+	return millis >= start-clockSlack.Milliseconds() && millis < start+sessionCap.Milliseconds()
+}
+
 // Expires returns when the token stops naming anybody.
 func (l Link) Expires() time.Time { return time.Unix(l.Made, 0).Add(LinkLife) }
 

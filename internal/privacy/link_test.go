@@ -39,6 +39,11 @@ func TestLinkTokenSaysWhatAnEventNeedsOfTheVisit(t *testing.T) {
 	if got.Changes(LaneDecide, Choice{Version: Label{"2026-05"}}) || !got.Changes(LaneDecide, Choice{Version: Label{"2026-06"}}) || !got.Changes(LaneCount, Choice{Version: Label{"2026-05"}}) {
 		t.Error("it does not know which choice was made")
 	}
+	for offset, in := range map[time.Duration]bool{0: true, sessionCap - time.Millisecond: true, sessionCap: false, -clockSlack: true, -clockSlack - time.Millisecond: false} {
+		if got.InSession(time.Unix(v.SessionStart, 0).Add(offset).UnixMilli()) != in {
+			t.Errorf("%s after its start: in the session %v", offset, !in)
+		}
+	}
 	byDefault := NewVisit(k, now, LaneDecide, nil).Link(k, now)
 	if byDefault.Recorded() != LaneNone || !byDefault.Changes(LaneDecide, Choice{}) {
 		t.Errorf("nobody chose, and it says %v", byDefault.Recorded())
