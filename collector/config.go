@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -21,6 +23,7 @@ type Config struct {
 	Admin         string        `default:"127.0.0.1:8090" help:"Private address for health, metrics, the ledger and profiles."`
 	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
 	TrustedProxy  []string      `help:"Network of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; may be repeated." placeholder:"CIDR"`
+	ProxySecret   string        `name:"trusted-proxy-secret-file" help:"File with a line HEADER: SECRET. Who sends that header is believed as a trusted proxy; for proxies without fixed addresses." placeholder:"FILE"`
 	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes."`
 	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
 	Geo           string        `help:"MaxMind DB file for countries; without one countries are unknown." placeholder:"FILE"`
@@ -38,13 +41,15 @@ type Config struct {
 }
 
 const (
-	minSpoolBytes = 1 << 20
-	maxLimit      = 100_000_000 // beyond it a limit is none, and the buckets count nanoseconds
+	minSpoolBytes   = 1 << 20
+	maxSecretsBytes = 64 << 10
+	maxLimit        = 100_000_000 // beyond it a limit is none, and the buckets count nanoseconds
 )
 
 // settings is a Config that was understood.
 type settings struct {
 	proxies []netip.Prefix
+	secrets []ingest.ProxySecret
 	sync    spool.Sync
 }
 
@@ -72,6 +77,13 @@ func (c *Config) settings() (settings, error) {
 			fault("--trusted-proxy %q is no network: write an address or a CIDR, such as 10.0.0.0/8", text)
 		}
 		s.proxies = append(s.proxies, prefix)
+	}
+	if c.ProxySecret != "" {
+		secrets, err := readProxySecrets(c.ProxySecret)
+		if err != nil {
+			fault("--trusted-proxy-secret-file: %w", err)
+		}
+		s.secrets = secrets
 	}
 	if c.SpoolMaxBytes < minSpoolBytes {
 		fault("--spool-max-bytes %d is too small: at least %d", c.SpoolMaxBytes, minSpoolBytes)
@@ -107,6 +119,31 @@ func (c *Config) limits() ingest.Limits {
 }
 
 func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }
+
+// readProxySecrets reads the secrets of proxies from a file that others cannot read.
+func readProxySecrets(name string) ([]ingest.ProxySecret, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open secrets: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("stat secrets: %w", err)
+	}
+	if perm := info.Mode().Perm(); perm&^0o640 != 0 {
+		return nil, fmt.Errorf("%s: permissions %#o let others read the secret: run `chmod 0640 %s`", name, perm, name)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxSecretsBytes))
+	if err != nil {
+		return nil, fmt.Errorf("read secrets: %w", err)
+	}
+	secrets, err := ingest.ParseProxySecrets(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return secrets, nil
+}
 
 func parsePrefix(text string) (netip.Prefix, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {

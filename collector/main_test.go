@@ -60,7 +60,7 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	c := parse(t, "--listen=nowhere", "--admin=8090", "--path-prefix=px/", "--trusted-proxy=everybody", "--trusted-proxy=10.77.0.0/16",
 		"--spool-max-bytes=5", "--spool-reserve=-1", "--clickhouse-dsn=clickhouse://u:hunter2@host:port", "--database=a b", "--drain-timeout=0s", "--dev-switches",
-		"--limit-client=-1", "--limit-network=100000001", "--limit-site=-1",
+		"--limit-client=-1", "--limit-network=100000001", "--limit-site=-1", "--trusted-proxy-secret-file="+dir+"/none.secret",
 		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb")
 	_, err := c.gather()
 	if err == nil {
@@ -68,7 +68,7 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	}
 	for _, part := range []string{
 		"--listen", "--admin", "--path-prefix", `--trusted-proxy "everybody"`, "--spool-max-bytes", "--spool-reserve", "--clickhouse-dsn", "--database",
-		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
+		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--trusted-proxy-secret-file", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s is not named in:\n%v", part, err)
@@ -77,6 +77,31 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "10.77.") {
 		t.Errorf("says too much:\n%v", err)
 	}
+}
+
+func TestSecretOfProxiesIsReadFromAFileThatOthersCannotRead(t *testing.T) {
+	c := ready(t)
+	c.ProxySecret = filepath.Join(t.TempDir(), "proxy.secret")
+	f := func(text string, mode os.FileMode, want string) {
+		t.Helper()
+		if err := os.WriteFile(c.ProxySecret, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(c.ProxySecret, mode); err != nil {
+			t.Fatal(err)
+		}
+		switch s, err := c.settings(); {
+		case want == "" && (err != nil || len(s.secrets) != 1):
+			t.Errorf("%o: %v, %d secrets", mode, err, len(s.secrets))
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")):
+			t.Errorf("%o: %v, want %q", mode, err, want)
+		}
+	}
+	const line = "Beckon-Proxy: hunter2hunter2hunter2hunter2hunter2\n"
+	f(line, 0o600, "")
+	f(line, 0o640, "")
+	f(line, 0o644, "chmod 0640")
+	f("hunter2", 0o600, "line 1")
 }
 
 func TestServeNeverMakesKeys(t *testing.T) {

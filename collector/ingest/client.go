@@ -14,13 +14,16 @@ import (
 const maxHops = 16
 
 // client returns the address of whoever sent the request: the socket's other end, or, when that is a
-// proxy we trust, what the proxies wrote down. X-Forwarded-For is read from its right end, because
+// proxy we trust, by its address or by a secret header, what the proxies wrote down. X-Forwarded-For is read from its right end, because
 // only that end was written by our own proxies: the first address that is none of them is the
 // client's. An entry that is no address, or too many of ours, make the client unknown (the zero Addr).
 func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy bool) {
 	addr = peer(ctx.RemoteAddr())
 	if !s.trusts(addr) {
-		return addr, false
+		if !s.proved(&ctx.Request.Header) {
+			return addr, false
+		}
+		addr = netip.Addr{} // a proxy's own, and it stands for everybody behind it
 	}
 	lines := ctx.Request.Header.PeekAll(fasthttp.HeaderXForwardedFor)
 	for hops := 0; len(lines) > 0; lines = lines[:len(lines)-1] {

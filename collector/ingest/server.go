@@ -65,6 +65,7 @@ type Config struct {
 	Geo            Countries      // nil: no countries
 	PathPrefix     string         // in front of every route, such as "/px"; "" = none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
+	ProxySecrets   []ProxySecret  // or a header that tells such a proxy
 	DevSwitches    bool           // POST /dev/tomorrow exists; never on a public address
 	Limits         Limits         // of events a second
 	ReadTimeout    time.Duration  // of a whole request; 0 = 5 s
