@@ -26,7 +26,7 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 	if _, err := g.start(ctx, c.Aggregator); err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.public, g.keys, costRate, c.Events)
+	t, err := newTraffic(collector.public, g.keys, costRate, c.Events, 0)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Rate        float64       `default:"60000" help:"Events per second, for sustained."`
 	Duration    time.Duration `default:"60s" help:"How long, for sustained."`
 	Sync        string        `default:"always" enum:"always,os" help:"The collector's --sync."`
+	PerRequest  int           `default:"20" help:"Join a shopper's messages up to so many events a request, for sustained; 0 = as the tag sends them."`
 	Connections int           `default:"64" help:"Connections of the load."`
 	Events      int           `default:"400000" help:"Events of the script, and of stored and loader."`
 	Rounds      int           `default:"5" help:"Pairs of runs, for loader."`

@@ -21,7 +21,7 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.public, g.keys, c.Rate, c.Events)
+	t, err := newTraffic(collector.public, g.keys, c.Rate, c.Events, c.PerRequest)
 	if err != nil {
 		return err
 	}

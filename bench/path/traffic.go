@@ -36,9 +36,9 @@ type traffic struct {
 	run    uint32
 }
 
-func newTraffic(addr string, keys *keyring.Site, rate float64, events int) (*traffic, error) {
+func newTraffic(addr string, keys *keyring.Site, rate float64, events, perRequest int) (*traffic, error) {
 	sample := privacy.NewVisit(keys, time.Now(), privacy.LaneDecide, nil).AppendTo(nil, keys)
-	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: siteID, Origin: shop, Seed: 1, Events: events}, len(sample))
+	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: siteID, Origin: shop, Seed: 1, Events: events}, len(sample), perRequest)
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +84,12 @@ func (t *traffic) serve(ctx context.Context, start, end time.Time) error {
 		if _, err := conn.Write(buf); err != nil {
 			return err
 		}
-		status, closed, err := readReply(in)
+		status, body, closed, err := readReply(in)
 		if err != nil {
 			return fmt.Errorf("read a reply: %w", err)
 		}
-		if status != 204 && status != 200 {
-			return fmt.Errorf("status %d", status)
+		if status != 204 && (status != 200 || bytes.Contains(body, []byte(`"dropped"`))) {
+			return fmt.Errorf("status %d: %.200s", status, body)
 		}
 		t.acked.Add(int64(r.Events))
 		if closed {
@@ -142,23 +142,23 @@ var policy = func() uint32 {
 }()
 
 // readReply reads one HTTP/1.1 reply without a chunked body.
-func readReply(in *bufio.Reader) (status int, closed bool, err error) {
+func readReply(in *bufio.Reader) (status int, body []byte, closed bool, err error) {
 	line, err := in.ReadSlice('\n')
 	if err != nil {
-		return 0, false, err
+		return 0, nil, false, err
 	}
 	if len(line) < 12 {
-		return 0, false, fmt.Errorf("short status line of %d bytes", len(line))
+		return 0, nil, false, fmt.Errorf("short status line of %d bytes", len(line))
 	}
 	status, err = strconv.Atoi(string(line[9:12]))
 	if err != nil {
-		return 0, false, fmt.Errorf("status line: %w", err)
+		return 0, nil, false, fmt.Errorf("status line: %w", err)
 	}
 	length := 0
 	for {
 		line, err := in.ReadSlice('\n')
 		if err != nil {
-			return 0, false, err
+			return 0, nil, false, err
 		}
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
@@ -167,12 +167,13 @@ func readReply(in *bufio.Reader) (status int, closed bool, err error) {
 		switch name, value, _ := bytes.Cut(line, []byte(": ")); {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(value)); err != nil {
-				return 0, false, fmt.Errorf("length: %w", err)
+				return 0, nil, false, fmt.Errorf("length: %w", err)
 			}
 		case bytes.EqualFold(name, []byte("Connection")):
 			closed = strings.EqualFold(string(value), "close")
 		}
 	}
-	_, err = io.CopyN(io.Discard, in, int64(length))
-	return status, closed, err
+	body = make([]byte, length)
+	_, err = io.ReadFull(in, body)
+	return status, body, closed, err
 }

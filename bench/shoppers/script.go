@@ -23,9 +23,10 @@ type Request struct {
 
 // Script writes the requests of c.Events events in the order in which a crowd sends them: openCrowd
 // shoppers at a time, each in turns by chance. Shoppers who agreed in the banner bring a cookie, whose
-// value of cookieBytes the caller fills in; repeats of a message are left out. The paths of the requests are those of
-// Config.Target. It is for loads at which inventing would cost more than answering.
-func Script(c Config, cookieBytes int) ([]Request, error) {
+// value of cookieBytes the caller fills in; repeats of a message are left out. A shopper's batches are joined as
+// long as perRequest events are not exceeded, as a tag does whose requests wait for a slow network; 0 = not at all. The
+// paths of the requests are those of Config.Target. It is for loads at which inventing would cost more than answering.
+func Script(c Config, cookieBytes, perRequest int) ([]Request, error) {
 	if err := c.complete(); err != nil {
 		return nil, fmt.Errorf("shoppers: %w", err)
 	}
@@ -56,13 +57,37 @@ func Script(c Config, cookieBytes int) ([]Request, error) {
 			crowd = crowd[:len(crowd)-1]
 			continue
 		}
-		m := &s.messages[0]
-		s.messages = s.messages[1:]
-		if !m.repeat && len(m.events) > 0 {
-			script = append(script, p.script(s, m, "_bk_"+c.Site, cookieBytes))
+		if m := s.join(perRequest); len(m.events) > 0 {
+			script = append(script, p.script(s, &m, "_bk_"+c.Site, cookieBytes))
 		}
 	}
 }
+
+// join takes the shopper's next message, together with those after it that fit.
+func (s *shopper) join(perRequest int) message {
+	m := s.messages[0]
+	first := m.at
+	s.messages = s.messages[1:]
+	if m.repeat {
+		m.events = nil // they were sent before
+	}
+	for !m.pixel && len(s.messages) > 0 {
+		next := &s.messages[0]
+		if !next.repeat && (len(m.events)+len(next.events) > perRequest || next.at-first > longestWait) {
+			break
+		}
+		if !next.repeat {
+			m.events = append(m.events[:len(m.events):len(m.events)], next.events...)
+			m.at = next.at
+		}
+		s.messages = s.messages[1:]
+	}
+	return m
+}
+
+// longestWait is how much of a shopper's time one request may span, in milliseconds: the collector takes
+// nothing that is a day old.
+const longestWait = 12 * 3_600_000
 
 // openCrowd is how many shoppers are in the shop at once.
 const openCrowd = 2000

@@ -12,7 +12,16 @@ import (
 )
 
 func TestScriptIsRequestsWhosePlacesAreRight(t *testing.T) {
-	script, err := Script(Config{Target: "http://127.0.0.1:1/px", Site: "demo", Seed: 3, Events: 3000}, 63)
+	few, many := checkScript(t, 0), checkScript(t, 20)
+	if few < 2*many {
+		t.Errorf("%d requests of single messages, %d of joined ones", few, many)
+	}
+}
+
+// checkScript returns how many requests there were.
+func checkScript(t *testing.T, perRequest int) int {
+	t.Helper()
+	script, err := Script(Config{Target: "http://127.0.0.1:1/px", Site: "demo", Seed: 3, Events: 3000}, 63, perRequest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,4 +61,5 @@ func TestScriptIsRequestsWhosePlacesAreRight(t *testing.T) {
 	if events != 3000 || len(seen) != 3000 || known == 0 || known == len(script) || pixels == 0 {
 		t.Errorf("%d events, %d ids, %d of %d requests with a cookie, %d pixels", events, len(seen), known, len(script), pixels)
 	}
+	return len(script)
 }
