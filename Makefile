@@ -4,7 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
-RACE := ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
+RACE := ./internal/geofile ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
 .PHONY: help run test race fuzz fault e2e bench bench-path lint tag schema clean build setup
 

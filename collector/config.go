@@ -26,7 +26,7 @@ type Config struct {
 	ProxySecret   string        `name:"trusted-proxy-secret-file" help:"File with a line HEADER: SECRET. Who sends that header is believed as a trusted proxy; for proxies without fixed addresses." placeholder:"FILE"`
 	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes."`
 	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
-	Geo           string        `help:"MaxMind DB file for countries; without one countries are unknown." placeholder:"FILE"`
+	Geo           string        `help:"MaxMind DB file for countries and regions, read again when it changes; without one they are unknown." placeholder:"FILE"`
 	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse."`
 	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503."`
 	SpoolReserve  int64         `default:"268435456" help:"Free bytes to leave on the spool's disk (never over a twentieth of it): events are refused before it is full. 0: do not watch the disk."`

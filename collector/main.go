@@ -21,6 +21,7 @@ import (
 	"beckon/collector/ingest"
 	"beckon/internal/admin"
 	"beckon/internal/chconn"
+	"beckon/internal/geofile"
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
 	"beckon/internal/privacy"
@@ -30,9 +31,10 @@ import (
 )
 
 const (
-	watchEvery  = 500 * time.Millisecond // the sites file
-	agentsKept  = 20_000                 // user agents in the cache: a few MiB, over 99 % of the requests
-	adminHeader = 5 * time.Second
+	watchEvery    = 500 * time.Millisecond // the sites file
+	watchGeoEvery = 10 * time.Second       // vendors publish once a day at most
+	agentsKept    = 20_000                 // user agents in the cache: a few MiB, over 99 % of the requests
+	adminHeader   = 5 * time.Second
 )
 
 func main() {
@@ -75,7 +77,7 @@ type parts struct {
 	settings
 	sites *site.Registry
 	keys  *keyring.Ring
-	geo   ingest.Countries
+	geo   *geofile.File // nil: no countries
 }
 
 // gather reads everything that can be wrong before anything is started, and lists all of it at once.
@@ -96,9 +98,8 @@ func (c *Config) gather() (*parts, error) {
 	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys))
 	fault("--sites", err)
 	if c.Geo != "" {
-		geo, err := privacy.OpenGeo(c.Geo)
+		p.geo, err = geofile.Open(c.Geo)
 		fault("--geo", err)
-		p.geo = geo
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
@@ -114,6 +115,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	reg := admin.NewRegistry("collector")
+	reg.MustRegister(p.geo)
 	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
 	if err != nil {
 		return fmt.Errorf("--spool-dir: %w", err)
@@ -151,6 +153,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	})
 	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, events, &stop) }))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
+	g.Add(service.Loop(func(ctx context.Context) error { p.geo.Watch(ctx, watchGeoEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, events) }))
 	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
 	log.Info("collector serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),

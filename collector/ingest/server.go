@@ -50,9 +50,10 @@ type Keys interface {
 	Site(id string) (*keyring.Site, error)
 }
 
-// Countries finds the country of a network.
-type Countries interface {
+// Places finds the country and the region of a network.
+type Places interface {
 	Country(privacy.Network) privacy.Bucket
+	Region(privacy.Network) privacy.Bucket
 }
 
 // Config is what a Server is made of. Spool, Sites, Keys, Agents and Registerer are needed.
@@ -62,7 +63,7 @@ type Config struct {
 	Sites          Sites
 	Keys           Keys
 	Agents         *privacy.Agents
-	Geo            Countries      // nil: no countries
+	Geo            Places         // nil: no countries
 	PathPrefix     string         // in front of every route, such as "/px"; "" = none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
 	ProxySecrets   []ProxySecret  // or a header that tells such a proxy

@@ -13,6 +13,7 @@ import (
 type visitor struct {
 	network privacy.Network
 	country privacy.Bucket
+	region  privacy.Bucket // of a site that asks for it
 	agent   privacy.Agent
 	lane    privacy.Lane
 	cause   privacy.Cause
@@ -37,6 +38,9 @@ func (s *Server) meet(r *request) {
 	v.network = privacy.Truncate(r.addr)
 	if s.config.Geo != nil {
 		v.country = s.config.Geo.Country(v.network)
+		if r.tenant.site.Region {
+			v.region = s.config.Geo.Region(v.network)
+		}
 	}
 	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
 	now := time.UnixMilli(r.received)
@@ -114,7 +118,7 @@ func (s *Server) recognise(r *request, now time.Time) {
 // describe fills what an event says of its sender.
 func (v *visitor) describe(e *event.Event) {
 	e.Lane, e.Cause = v.lane, v.cause
-	e.Network, e.Country = v.network, v.country
+	e.Network, e.Country, e.Region = v.network, v.country, v.region
 	e.Device, e.Browser, e.OS, e.Bot = v.agent.Device, v.agent.Browser, v.agent.OS, v.agent.Bot
 	e.Visitor, e.Session, e.VisitorSince = v.id, v.session, v.since*1000
 	if v.linked && !v.link.InSession(e.OccurredAt) {

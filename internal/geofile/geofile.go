@@ -47,7 +47,7 @@ type File struct {
 	warned time.Time
 }
 
-// Open reads the file. It may be of any age.
+// Open reads the file. It may be of any age. A nil File is none: it knows no place, has no metrics, and never changes.
 func Open(path string) (*File, error) {
 	f := &File{path: path, now: time.Now}
 	reloads := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -70,20 +70,37 @@ var buildTime = prometheus.NewDesc("beckon_geo_build_timestamp_seconds", "When t
 
 // Collect sends the metrics.
 func (f *File) Collect(ch chan<- prometheus.Metric) {
+	if f == nil {
+		return
+	}
 	ch <- prometheus.MustNewConstMetric(buildTime, prometheus.GaugeValue, float64(f.inUse.Load().BuildTime().Unix()))
 	ch <- f.loaded
 	ch <- f.refused
 }
 
 // Country returns the ISO 3166-1 code of a network's country; empty when it is not known.
-func (f *File) Country(n privacy.Network) privacy.Bucket { return f.inUse.Load().Country(n) }
+func (f *File) Country(n privacy.Network) privacy.Bucket {
+	if f == nil {
+		return privacy.Bucket{}
+	}
+	return f.inUse.Load().Country(n)
+}
 
 // Region returns the region of a network; empty when it is not known.
-func (f *File) Region(n privacy.Network) privacy.Bucket { return f.inUse.Load().Region(n) }
+func (f *File) Region(n privacy.Network) privacy.Bucket {
+	if f == nil {
+		return privacy.Bucket{}
+	}
+	return f.inUse.Load().Region(n)
+}
 
 // Watch looks at the file every interval until ctx ends. It polls, because inotify does not see a bind-mounted
 // or network file change.
 func (f *File) Watch(ctx context.Context, every time.Duration, log *slog.Logger) {
+	if f == nil {
+		<-ctx.Done()
+		return
+	}
 	f.warnIfOld(log)
 	tick := time.NewTicker(every)
 	defer tick.Stop()

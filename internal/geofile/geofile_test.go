@@ -287,6 +287,16 @@ func TestOldFilesAreWarnedOfOnceADay(t *testing.T) {
 	at(106*day, 3)
 }
 
+func TestNoFileKnowsNoPlace(t *testing.T) {
+	var f *File
+	if f.Country(home) != (privacy.Bucket{}) || f.Region(home) != (privacy.Bucket{}) || metrics(t, f) != "\n" {
+		t.Error("without a file a place is known")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.Watch(ctx, time.Millisecond, slog.New(slog.DiscardHandler))
+}
+
 func TestOpenRefusesWhatItCannotRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "geo.mmdb")
 	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), path) {

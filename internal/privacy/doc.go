@@ -22,7 +22,7 @@
 //	agent.go     user agent     -> device, browser, os (browser.go), corrected by hints (hints.go)
 //	bot.go       user agent     -> why it is a program's, by its own words and by the list of crawlers.go
 //	scratch.go   where the texts of one request are kept
-//	geo.go       Network        -> country
+//	geo.go       Network        -> country, region
 //	hash.go      value          -> ID; signed values
 //	consent.go   signals        -> Lane and Cause
 //	visit.go     the visitor cookie, with the session in it

@@ -85,6 +85,7 @@ func readSite(v node) *Site {
 		optional("timezone", func(v node) { v.readTimezone(&s.Timezone) }),
 		required("currency", func(v node) { v.readCurrency(&s.Currency) }),
 		optional("consent", func(v node) { v.readConsent(&s.Consent) }),
+		optional("geo", func(v node) { v.readGeo(&s.Region) }),
 		optional("retention", func(v node) { v.readRetention(s) }),
 		optional("holdout", func(v node) { v.readShare(&s.Holdout) }),
 		optional("server_keys", func(v node) { v.readServerKeys(s) }),
@@ -161,6 +162,16 @@ func (v node) readCurrency(dst *string) {
 		return
 	}
 	*dst = s
+}
+
+// readGeo reads how fine a visitor's place is kept. The country is needed for consent in any case.
+func (v node) readGeo(region *bool) {
+	s, ok := v.text()
+	if ok && s != "country" && s != "region" {
+		v.fault("%q must be country or region", s)
+		return
+	}
+	*region = s == "region"
 }
 
 func (v node) readConsent(p *privacy.Policy) {

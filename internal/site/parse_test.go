@@ -47,6 +47,7 @@ func TestParseReadsTheExample(t *testing.T) {
 			Default: privacy.LaneCount, Allow: privacy.LaneDecide, GPC: privacy.LaneCount,
 			Countries: map[string]privacy.Lane{"US": privacy.LaneMeasure},
 		},
+		Region: true,
 		Events: 395 * day, Profiles: 90 * day, Holdout: 0.1,
 		ServerKeys: [][32]byte{sha256.Sum256([]byte("test"))}, CookieDomain: "shop.example",
 		Rates: map[string]int64{"USD": 92_000_000, "CHF": 105_000_000},
@@ -60,14 +61,14 @@ func TestParseReadsTheExample(t *testing.T) {
 	wantOffers := []Offer{
 		{
 			ID: "welcome-back", Title: "10% off", Enabled: true, Audience: Targeted, Kind: Percent, Percent: 10,
-			When: "visitor.sessions_7d >= 2 && visitor.purchases_90d == 0", WhenLine: 28, WhenColumn: 15,
+			When: "visitor.sessions_7d >= 2 && visitor.purchases_90d == 0", WhenLine: 29, WhenColumn: 15,
 			ValidFor: 30 * time.Minute, Cooldown: 7 * day, Priority: 10, Experiment: 1,
 			Disclosure: "Offered because you came back to this shop.",
 		},
 		{
 			ID: "large-cart", Title: "15 EUR off", Enabled: true, Audience: Targeted, Kind: FixedAmount,
 			When:     "visitor.cart_value >= 120 &&\nvisitor.minutes_since_cart > 30 &&\nvisitor.device != \"tablet\"",
-			WhenLine: 38, WhenColumn: 11,
+			WhenLine: 39, WhenColumn: 11,
 			Amount: event.Amount{Units: 150_000, Set: true}, Currency: "EUR", MinCartValue: event.Amount{Units: 1_000_000, Set: true},
 			ValidFor: 2 * time.Hour, Cooldown: 14 * day, Cap: 2, Priority: 20, Holdout: &twenty, Experiment: 1,
 			TooNew: 10 * time.Minute, Abandoner: 3, AppliesTo: []string{"shoes", "bags"},
@@ -93,7 +94,7 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := f.Sites[0]
-	if s.Name != "a" || s.Environment != "production" || s.Timezone != time.UTC || s.Disabled || s.Holdout != 0 || s.Events != 395*day || s.Profiles != 90*day {
+	if s.Name != "a" || s.Environment != "production" || s.Timezone != time.UTC || s.Disabled || s.Region || s.Holdout != 0 || s.Events != 395*day || s.Profiles != 90*day {
 		t.Errorf("got %+v", s)
 	}
 	if c := s.Consent; c.Default != privacy.LaneCount || c.Allow != privacy.LaneDecide || c.GPC != privacy.LaneCount || c.Countries != nil {
@@ -125,8 +126,9 @@ var broken = []struct {
 }{
 	{"    currency: EUR\n", "", []string{`2:5: sites[0]: "currency" is missing`}, true},
 	{"currency: EUR", "curency: EUR", []string{`2:5: sites[0]: "currency" is missing`, `4:5: sites[0].curency: unknown key; did you mean "currency"?`}, true},
-	{"currency: EUR", "colour: red\n    currency: EUR", []string{"4:5: sites[0].colour: unknown key; known are id, name, environment, enabled, origins, timezone, currency, consent, retention, holdout, server_keys, cookie_domain, rates, offers"}, true},
+	{"currency: EUR", "colour: red\n    currency: EUR", []string{"4:5: sites[0].colour: unknown key; known are id, name, environment, enabled, origins, timezone, currency, consent, geo, retention, holdout, server_keys, cookie_domain, rates, offers"}, true},
 	{"currency: EUR", "currency: EUR\n    currency: USD", []string{"5:5: sites[0].currency: is there twice, first in line 4"}, false},
+	{"currency: EUR", "currency: EUR\n    geo: city", []string{`5:10: sites[0].geo: "city" must be country or region`}, true},
 	{"currency: EUR", "currency:", []string{"4:5: sites[0].currency: has no value: give one or leave the key out"}, true},
 	{"currency: EUR", "currency: euro", []string{`4:15: sites[0].currency: "euro" must be a currency of ISO 4217 in capitals, such as EUR`}, true},
 	{"id: demo", "id: Demo", []string{`2:9: sites[0].id: "Demo" must be 1 to 32 of a-z, 0-9 and -`}, true},

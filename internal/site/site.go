@@ -42,6 +42,7 @@ type Site struct {
 	Timezone     *time.Location // UTC when absent
 	Currency     string         // ISO 4217; amounts of the site's offers are in it
 	Consent      privacy.Policy
+	Region       bool          // events say in which region of the country the visitor is, where the geo file knows
 	Events       time.Duration // how long events are kept
 	Profiles     time.Duration // how long what is derived for a visitor is kept
 	Holdout      float64       // share of eligible visitors who get nothing, 0 to 1, unless the offer has its own
