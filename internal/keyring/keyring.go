@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"runtime"
 	"time"
 )
 
@@ -34,6 +35,12 @@ func (Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
 // MarshalText keeps a key out of JSON and of slog's handlers.
 func (Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Wipe overwrites a key that its holder is through with.
+func (k *Key) Wipe() {
+	clear(k[:])
+	runtime.KeepAlive(k) // or the compiler drops the clearing of what nobody reads
+}
 
 // Epoch is one generation of the key under which visitor ids are made. A cookie keeps the epoch of
 // its creation, so its id stays the same when a newer epoch begins.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"runtime"
 
 	"beckon/internal/keyring"
 )
@@ -87,5 +88,11 @@ func mac(key *keyring.Key, purpose, scope string, value []byte) [sha256.Size]byt
 	}
 	sum := sha256.Sum256(append(inner, value...))
 	copy(outer[sha256.BlockSize:], sum[:])
-	return sha256.Sum256(outer[:])
+	sum = sha256.Sum256(outer[:])
+	// A key of the day may be destroyed in the next moment: nothing here leads back to it.
+	clear(stack[:sha256.BlockSize])
+	clear(outer[:sha256.BlockSize])
+	runtime.KeepAlive(&stack) // or the compiler drops the clearing of what nobody reads
+	runtime.KeepAlive(&outer)
+	return sum
 }

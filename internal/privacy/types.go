@@ -103,9 +103,10 @@ const (
 	CauseGPC            // Sec-GPC: 1
 	CauseDNT            // DNT: 1
 	CauseOptOut         // the opt-out cookie
+	CauseNoKey          // lane measure, lowered to count because the key of the day is not there
 )
 
-var causeNames = [...]string{"", "default", "country", "choice", "recorded", "denied", "gpc", "dnt", "opt-out"}
+var causeNames = [...]string{"", "default", "country", "choice", "recorded", "denied", "gpc", "dnt", "opt-out", "no-key"}
 
 func (c Cause) String() string {
 	if int(c) < len(causeNames) {
