@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"beckon/collector/ingest"
+	"beckon/internal/daykey"
 	"beckon/internal/service"
 	"beckon/internal/spool"
 )
@@ -26,6 +29,9 @@ type Config struct {
 	ProxySecret   string        `name:"trusted-proxy-secret-file" help:"File with a line HEADER: SECRET. Who sends that header is believed as a trusted proxy; for proxies without fixed addresses." placeholder:"FILE"`
 	Sites         string        `default:"sites.yaml" help:"Sites file, read again when it changes."`
 	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
+	VolatileDir   string        `help:"Folder of the keys of lane measure, which live two days: on a tmpfs, shared by the collectors of a host; default ${volatile}." placeholder:"DIR"`
+	DayKeysFrom   string        `help:"Fetch the keys of lane measure from another collector instead of making them, such as http://10.0.0.1:8090/day-keys." placeholder:"URL"`
+	PeerSecret    string        `name:"peer-secret-file" help:"File with the secret of the collectors that share the keys of lane measure; with it /day-keys is served on the private port." placeholder:"FILE"`
 	Geo           string        `help:"MaxMind DB file for countries and regions, read again when it changes; without one they are unknown." placeholder:"FILE"`
 	SpoolDir      string        `default:"spool" help:"Folder where events wait for ClickHouse."`
 	SpoolMaxBytes int64         `default:"4294967296" help:"Size of the spool at which events are refused with 503."`
@@ -85,6 +91,12 @@ func (c *Config) settings() (settings, error) {
 		}
 		s.secrets = secrets
 	}
+	if c.DayKeysFrom != "" && !isPeer(c.DayKeysFrom) {
+		fault("--day-keys-from is no address: write http://host:port/day-keys, without user and password") // which is why it is not shown
+	}
+	if c.DayKeysFrom != "" && c.PeerSecret == "" {
+		fault("--day-keys-from needs --peer-secret-file: the same secret on both hosts, made with `openssl rand -hex 32`")
+	}
 	if c.SpoolMaxBytes < minSpoolBytes {
 		fault("--spool-max-bytes %d is too small: at least %d", c.SpoolMaxBytes, minSpoolBytes)
 	}
@@ -143,6 +155,14 @@ func readProxySecrets(name string) ([]ingest.ProxySecret, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return secrets, nil
+}
+
+func (c *Config) volatileDir() string { return cmp.Or(c.VolatileDir, daykey.DefaultDir()) }
+
+// isPeer reports whether text is the address of another collector's page.
+func isPeer(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 func parsePrefix(text string) (netip.Prefix, error) {

@@ -17,10 +17,12 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/alecthomas/kong"
 	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"beckon/collector/ingest"
 	"beckon/internal/admin"
 	"beckon/internal/chconn"
+	"beckon/internal/daykey"
 	"beckon/internal/geofile"
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
@@ -41,7 +43,7 @@ func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("beckon-collector"),
 		kong.Description("Takes shop events over HTTP and brings them to ClickHouse, private before durable, durable before answered."),
-		kong.DefaultEnvars("BECKON"), kong.UsageOnError(), kong.Vars{"version": admin.Version})
+		kong.DefaultEnvars("BECKON"), kong.UsageOnError(), kong.Vars{"version": admin.Version, "volatile": daykey.DefaultDir()})
 	k.FatalIfErrorf(k.Run())
 }
 
@@ -77,11 +79,12 @@ type parts struct {
 	settings
 	sites *site.Registry
 	keys  *keyring.Ring
+	days  *daykey.Keys
 	geo   *geofile.File // nil: no countries
 }
 
 // gather reads everything that can be wrong before anything is started, and lists all of it at once.
-func (c *Config) gather() (*parts, error) {
+func (c *Config) gather(log *slog.Logger, reg prometheus.Registerer) (*parts, error) {
 	var p parts
 	var faults []error
 	fault := func(flag string, err error) {
@@ -97,6 +100,15 @@ func (c *Config) gather() (*parts, error) {
 	fault("--keyring-dir", err)
 	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys))
 	fault("--sites", err)
+	var secret *daykey.Secret
+	if c.PeerSecret != "" {
+		secret, err = daykey.ReadSecret(c.PeerSecret)
+		fault("--peer-secret-file", err)
+	}
+	if c.DayKeysFrom == "" || secret != nil { // without, it is reported already
+		p.days, err = daykey.Open(daykey.Config{Dir: c.volatileDir(), From: c.DayKeysFrom, Secret: secret, Log: log, Registerer: reg})
+		fault("--volatile-dir", err)
+	}
 	if c.Geo != "" {
 		p.geo, err = geofile.Open(c.Geo)
 		fault("--geo", err)
@@ -110,11 +122,11 @@ func (c *Config) gather() (*parts, error) {
 // serve is the drawing of the service: its parts, in the order in which data passes them. They stop in the
 // same order, so that nothing accepted is left behind a closed door.
 func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
-	p, err := c.gather()
+	reg := admin.NewRegistry("collector")
+	p, err := c.gather(log, reg)
 	if err != nil {
 		return err
 	}
-	reg := admin.NewRegistry("collector")
 	reg.MustRegister(p.geo)
 	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
 	if err != nil {
@@ -122,7 +134,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	}
 	defer service.CloseSpool(events, log)
 	public, err := ingest.New(ingest.Config{
-		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
+		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
 		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, ProxySecrets: p.secrets, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
 		Limits: c.limits(),
 	})
@@ -135,7 +147,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	})
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
 		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}},
-		map[string]http.Handler{"/ledger": ledgerPage(events)})}
+		map[string]http.Handler{"/ledger": ledgerPage(events), "/day-keys": p.days})}
 	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
 	if err != nil {
 		return err
@@ -152,6 +164,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		}
 	})
 	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, events, &stop) }))
+	g.Add(service.Loop(p.days.Run))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { p.geo.Watch(ctx, watchGeoEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, events) }))

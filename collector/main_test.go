@@ -31,7 +31,7 @@ sites:
 func parse(t *testing.T, args ...string) *Config {
 	t.Helper()
 	var c cli
-	k, err := kong.New(&c, kong.DefaultEnvars("BECKON"), kong.Vars{"version": "test"})
+	k, err := kong.New(&c, kong.DefaultEnvars("BECKON"), kong.Vars{"version": "test", "volatile": "/there"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func ready(t *testing.T) *Config {
 	t.Helper()
 	dir := t.TempDir()
 	c := parse(t, "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--drain-timeout=200ms", "--clickhouse-dsn=clickhouse://127.0.0.1:1/default",
-		"--sites="+filepath.Join(dir, "sites.yaml"), "--keyring-dir="+filepath.Join(dir, "keyring"), "--spool-dir="+filepath.Join(dir, "spool"))
+		"--sites="+filepath.Join(dir, "sites.yaml"), "--keyring-dir="+filepath.Join(dir, "keyring"), "--spool-dir="+filepath.Join(dir, "spool"), "--volatile-dir="+filepath.Join(dir, "volatile"))
 	if err := os.WriteFile(c.Sites, []byte(sitesText), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +61,15 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	c := parse(t, "--listen=nowhere", "--admin=8090", "--path-prefix=px/", "--trusted-proxy=everybody", "--trusted-proxy=10.77.0.0/16",
 		"--spool-max-bytes=5", "--spool-reserve=-1", "--clickhouse-dsn=clickhouse://u:hunter2@host:port", "--database=a b", "--drain-timeout=0s", "--dev-switches",
 		"--limit-client=-1", "--limit-network=100000001", "--limit-site=-1", "--trusted-proxy-secret-file="+dir+"/none.secret",
-		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb")
-	_, err := c.gather()
+		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb",
+		"--volatile-dir=/proc/none", "--day-keys-from=http://u:hunter2@host/", "--peer-secret-file="+dir+"/none")
+	_, err := c.gather(slog.New(slog.DiscardHandler), nil)
 	if err == nil {
 		t.Fatal("it would start")
 	}
 	for _, part := range []string{
 		"--listen", "--admin", "--path-prefix", `--trusted-proxy "everybody"`, "--spool-max-bytes", "--spool-reserve", "--clickhouse-dsn", "--database",
-		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--trusted-proxy-secret-file", "--sites", "--keyring-dir", "--geo", "beckon-collector keyring init",
+		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--trusted-proxy-secret-file", "--sites", "--keyring-dir", "--geo", "--day-keys-from", "--peer-secret-file", "beckon-collector keyring init",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s is not named in:\n%v", part, err)
@@ -136,7 +137,7 @@ func TestDevSwitchesNeedALoopbackAddress(t *testing.T) {
 	for listen, refused := range map[string]bool{"0.0.0.0:0": true, ":0": true, "192.0.2.1:80": true, "127.0.0.1:0": false, "localhost:0": false, "[::1]:0": false} {
 		c := ready(t)
 		c.Listen, c.DevSwitches = listen, true
-		if _, err := c.gather(); (err != nil) != refused {
+		if _, err := c.gather(slog.New(slog.DiscardHandler), nil); (err != nil) != refused {
 			t.Errorf("%s: %v", listen, err)
 		}
 	}
@@ -265,7 +266,7 @@ func TestSiteThatComesLaterIsServedAndOneWithoutKeysIsRefused(t *testing.T) {
 	if err := os.WriteFile(c.Sites, []byte(strings.ReplaceAll(sitesText, "demo", "keyless")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.gather(); err == nil || !strings.Contains(err.Error(), `site "keyless"`) {
+	if _, err := c.gather(slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), `site "keyless"`) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -284,5 +285,62 @@ func TestKeyringInitMakesWhatIsMissing(t *testing.T) {
 	init.Sites = filepath.Join(t.TempDir(), "none.yaml")
 	if err := init.Run(); err == nil || !strings.Contains(err.Error(), "--sites") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// A second host has no keys of its own: without the first one it counts, with it both give one id.
+func TestCollectorsOfTwoHostsShareTheKeysOfTheDay(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte(strings.Repeat("beckon", 7)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	measured := strings.Replace(sitesText, "default: decide", "default: measure", 1)
+	host := func(from string) (*Config, running) {
+		c := ready(t)
+		c.PeerSecret, c.DayKeysFrom = secret, from
+		if err := os.WriteFile(c.Sites, []byte(measured), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at, _ := start(t, c)
+		return c, at
+	}
+	lane := func(at running) string {
+		resp, err := http.Get("http://" + at.Listen + "/p.gif?s=demo&n=page_view")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.Header.Get("Beckon-Lane")
+	}
+	home, first := host("")
+	away, second := host("http://" + first.Admin + "/day-keys")
+	_, alone := host("http://127.0.0.1:1/day-keys")
+	for deadline := time.Now().Add(10 * time.Second); lane(second) != "measure; default"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the second host says %q", lane(second))
+		}
+	}
+	if got := lane(first); got != "measure; default" {
+		t.Errorf("the first host says %q", got)
+	}
+	if got := lane(alone); got != "count; no-key" {
+		t.Errorf("a host that is answered by nobody says %q", got)
+	}
+	keys := func(c *Config) string {
+		names, err := filepath.Glob(filepath.Join(c.VolatileDir, "demo.*.key"))
+		if err != nil || len(names) == 0 {
+			t.Fatalf("no keys: %v", err)
+		}
+		b, err := os.ReadFile(names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	if keys(home) != keys(away) {
+		t.Error("two hosts have two keys")
+	}
+	if status, _ := page(t, first, "/day-keys"); status != 401 {
+		t.Errorf("somebody without the secret got %d", status)
 	}
 }

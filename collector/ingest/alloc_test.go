@@ -120,6 +120,25 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	f("POST", "/e", pageViews(20))
 }
 
+// Lane measure adds nothing: its key is read from memory, without a lock.
+func TestMeasuringAllocatesNoMoreThanCounting(t *testing.T) {
+	s := unplugged(t, sink{})
+	f := func(lane string) float64 {
+		var ctx fasthttp.RequestCtx
+		call(s, &ctx, "GET", "/p.gif?s=reports&n=page_view&u=https%3A%2F%2Fshop.example%2F&c="+lane, "")
+		if got := string(ctx.Response.Header.Peek("Beckon-Lane")); !strings.HasPrefix(got, lane+";") {
+			t.Fatalf("lane %q, want %s", got, lane)
+		}
+		return testing.AllocsPerRun(200, func() {
+			ctx.Response.Reset()
+			s.Handler(&ctx)
+		})
+	}
+	if counting, measuring := f("count"), f("measure"); measuring > counting {
+		t.Errorf("%v allocations, %v in lane count", measuring, counting)
+	}
+}
+
 func BenchmarkPixel(b *testing.B) {
 	s := unplugged(b, sink{})
 	w := browser(b, s, "GET", pixelUUID, "")

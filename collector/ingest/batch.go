@@ -80,7 +80,7 @@ func (s *Server) judge(r *request, i int) Reason {
 		}
 	}
 	e.Source = r.source
-	r.visitor.describe(e)
+	r.visitor.describe(e, r.tenant.days)
 	r.tenant.stamp(e, r.received)
 	r.add(i, r.fingerprint(e.ID))
 	return Taken

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
@@ -36,7 +37,7 @@ func (sink) Append([]spool.Entry, []spool.Count) error { return nil }
 func unplugged(t testing.TB, appender Appender) *Server {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keyring")
-	if _, err := keyring.Init(dir, []string{"demo", "asks", "wide"}); err != nil {
+	if _, err := keyring.Init(dir, siteIDs); err != nil {
 		t.Fatal(err)
 	}
 	keys, err := keyring.Open(dir)
@@ -45,7 +46,11 @@ func unplugged(t testing.TB, appender Appender) *Server {
 	}
 	sites := &fixedSites{}
 	sites.file.Store(parseSites(t, sitesText))
-	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
+	days, err := daykey.Open(daykey.Config{Dir: filepath.Join(t.TempDir(), "volatile")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, DayKeys: days, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}

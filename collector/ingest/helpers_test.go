@@ -21,6 +21,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
@@ -52,7 +53,14 @@ sites:
     currency: EUR
     cookie_domain: shop.example
     consent: {default: decide, allow: decide}
+  - id: reports
+    origins: [https://shop.example]
+    currency: EUR
+    consent: {default: measure, allow: decide, gpc: measure}
 `
+
+// siteIDs are the sites of sitesText.
+var siteIDs = []string{"demo", "asks", "wide", "reports"}
 
 // fixedSites is a sites file that does not change by itself.
 type fixedSites struct{ file atomic.Pointer[site.File] }
@@ -74,12 +82,15 @@ type shop struct {
 	server *Server
 	spool  *spool.Spool
 	keys   *keyring.Ring
+	days   *daykey.Keys // turned by the tests
 	sites  *fixedSites
 	reg    *prometheus.Registry
 	dir    string // of the spool
-	addr   string
-	client *http.Client
-	clock  atomic.Int64 // Unix milliseconds
+
+	volatile string // the folder of the day keys
+	addr     string
+	client   *http.Client
+	clock    atomic.Int64 // Unix milliseconds
 }
 
 func (s *shop) now() time.Time { return time.UnixMilli(s.clock.Load()) }
@@ -94,11 +105,15 @@ func openShop(t testing.TB, change ...func(*Config)) *shop {
 	file := parseSites(t, sitesText)
 	s.sites.file.Store(file)
 	dir := filepath.Join(t.TempDir(), "keyring")
-	if _, err := keyring.Init(dir, []string{"demo", "asks", "wide"}); err != nil {
+	if _, err := keyring.Init(dir, siteIDs); err != nil {
 		t.Fatal(err)
 	}
 	var err error
 	if s.keys, err = keyring.Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.volatile = filepath.Join(t.TempDir(), "volatile")
+	if s.days, err = daykey.Open(daykey.Config{Dir: s.volatile, Now: s.now, Registerer: s.reg}); err != nil {
 		t.Fatal(err)
 	}
 	s.dir = filepath.Join(t.TempDir(), "spool")
@@ -106,7 +121,7 @@ func openShop(t testing.TB, change ...func(*Config)) *shop {
 		t.Fatal(err)
 	}
 	s.spool.Sealing(0)
-	c := Config{Spool: s.spool, Sites: s.sites, Keys: s.keys, Agents: privacy.NewAgents(100), Now: s.now, Registerer: s.reg}
+	c := Config{Spool: s.spool, Sites: s.sites, Keys: s.keys, DayKeys: s.days, Agents: privacy.NewAgents(100), Now: s.now, Registerer: s.reg}
 	for _, f := range change {
 		f(&c)
 	}

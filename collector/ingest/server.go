@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
+	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
@@ -63,6 +64,7 @@ type Config struct {
 	Sites          Sites
 	Keys           Keys
 	Agents         *privacy.Agents
+	DayKeys        *daykey.Keys   // of lane measure; nil: its events are lowered to count
 	Geo            Places         // nil: no countries
 	PathPrefix     string         // in front of every route, such as "/px"; "" = none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
@@ -129,6 +131,7 @@ func New(c Config) (*Server, error) {
 	s.requests.New = func() any { return new(request) }
 	s.tenants.sites, s.tenants.keys, s.tenants.outcomes = c.Sites, c.Keys, s.metrics.events
 	s.tenants.perSecond = c.Limits.Site
+	s.tenants.days = c.DayKeys
 	if err := s.tenants.now().err(); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"beckon/internal/cookie"
+	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/limit"
@@ -29,6 +30,7 @@ type tenant struct {
 	names                     cookie.Names
 	links                     *privacy.Links
 	rate                      *limit.Bucket
+	days                      *daykey.Site // keys of lane measure; nil = none
 	outcomes                  [reasonCount]prometheus.Counter
 }
 
@@ -36,6 +38,7 @@ type tenant struct {
 type tenants struct {
 	sites    Sites
 	keys     Keys
+	days     *daykey.Keys           // nil = no keys of lane measure
 	outcomes *prometheus.CounterVec // by site and outcome
 
 	perSecond int // events of one site; 0 = no limit
@@ -117,6 +120,9 @@ func (ts *tenants) admit(st *site.Site) (*tenant, error) {
 	t := &tenant{
 		site: st, keys: keys, fingerprints: block, names: cookie.NamesOf(st), links: links, rate: limit.NewBucket(ts.perSecond, limitBurst),
 		id: privacy.NewBucket(st.ID), environment: privacy.NewBucket(st.Environment), currency: privacy.NewBucket(st.Currency),
+	}
+	if ts.days != nil {
+		t.days = ts.days.Site(st.ID)
 	}
 	for r := range t.outcomes {
 		if r == int(Taken) || reasons[r].event {

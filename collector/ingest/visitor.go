@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"beckon/internal/cookie"
+	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/privacy"
 )
@@ -18,8 +19,9 @@ type visitor struct {
 	lane    privacy.Lane
 	cause   privacy.Cause
 
-	id, session privacy.ID // zero outside lane decide
+	id, session privacy.ID // in lane decide of the cookie; in measure the id of the day, and no session
 	since       int64      // creation of the visitor's cookie in Unix seconds, 0 = nobody is named
+	day         daykey.Day // of id, in lane measure
 
 	cookies cookie.Jar
 	visit   privacy.Visit
@@ -76,9 +78,9 @@ func (s *Server) claim(r *request, now time.Time) (recorded privacy.Lane) {
 	return privacy.LaneNone
 }
 
-// recognise leaves the ids to a visitor in lane decide and makes a new visitor where nobody is known. In every
-// other lane there are no ids; the cookie goes when somebody's will put the visitor there. A choice that
-// changed is recorded once.
+// recognise leaves the ids to a visitor in lane decide and makes a new visitor where nobody is known; in lane
+// measure there is the id of the day. Outside decide the cookie goes when somebody's will put the visitor there.
+// A choice that changed is recorded once.
 func (s *Server) recognise(r *request, now time.Time) {
 	v, keys := &r.visitor, r.tenant.keys
 	if v.lane != privacy.LaneDecide {
@@ -88,6 +90,7 @@ func (s *Server) recognise(r *request, now time.Time) {
 		if !who.IsZero() && r.chosen && !r.choice.Decide {
 			s.consent(r, who, &r.choice)
 		}
+		s.measure(r)
 		return
 	}
 	changed := false
@@ -116,12 +119,15 @@ func (s *Server) recognise(r *request, now time.Time) {
 }
 
 // describe fills what an event says of its sender.
-func (v *visitor) describe(e *event.Event) {
+func (v *visitor) describe(e *event.Event, keys *daykey.Site) {
 	e.Lane, e.Cause = v.lane, v.cause
 	e.Network, e.Country, e.Region = v.network, v.country, v.region
 	e.Device, e.Browser, e.OS, e.Bot = v.agent.Device, v.agent.Browser, v.agent.OS, v.agent.Bot
 	e.Visitor, e.Session, e.VisitorSince = v.id, v.session, v.since*1000
-	if v.linked && !v.link.InSession(e.OccurredAt) {
+	switch {
+	case v.lane == privacy.LaneMeasure:
+		v.describeMeasured(e, keys)
+	case v.linked && !v.link.InSession(e.OccurredAt):
 		e.Session = privacy.ID{}
 	}
 }

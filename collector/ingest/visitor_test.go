@@ -100,7 +100,7 @@ func TestLaneIsTheLeastOfWhatSiteAndVisitorAllow(t *testing.T) {
 			if named := e.Lane.String() + "; " + e.Cause.String(); named != lane {
 				t.Errorf("stored %q, named %q", named, lane)
 			}
-			if hasID := e.Visitor != [16]byte{} && e.Session != [16]byte{}; hasID != (e.Lane == privacy.LaneDecide) {
+			if (e.Visitor == [16]byte{}) != (e.Lane == privacy.LaneCount) || (e.Session == [16]byte{}) != (e.Lane != privacy.LaneDecide) {
 				t.Errorf("lane %s: visitor %x, session %x", e.Lane, e.Visitor, e.Session)
 			}
 		}
@@ -111,12 +111,19 @@ func TestLaneIsTheLeastOfWhatSiteAndVisitorAllow(t *testing.T) {
 	f("demo", "", "decide; default")
 	f("asks", "", "count; default")
 	f("asks", yes, "decide; choice")
-	f("asks", measure, "count; choice") // measure is not served yet
+	f("asks", measure, "measure; choice")
+	f("reports", "", "measure; default")
+	f("reports", yes, "decide; choice")
+	f("reports", no, "count; denied")
 	f("demo", no, "count; denied")
 	f("demo", "", "count; gpc", header("Sec-GPC", "1"))
 	f("demo", yes, "count; gpc", header("Sec-GPC", "1"))
 	f("demo", "", "count; gpc", header("Sec-GPC", "0"), header("Sec-GPC", "1"))
 	f("demo", "", "decide; default", header("Sec-GPC", "true"))
+	f("reports", "", "measure; gpc", header("Sec-GPC", "1")) // as that site chose
+	f("reports", yes, "measure; gpc", header("Sec-GPC", "1"))
+	f("reports", no, "count; denied", header("Sec-GPC", "1"))
+	f("reports", yes, "count; dnt", header("Sec-GPC", "1"), header("DNT", "1"))
 	f("demo", yes, "count; dnt", header("DNT", "1"))
 	f("demo", yes, "count; opt-out", withCookie(privacy.OptOutCookie, "1"))
 	f("demo", "", "decide; default", withCookie(privacy.OptOutCookie, "0"))

@@ -127,7 +127,7 @@ func (s *stack) initKeys() {
 // newCollector describes a collector with a spool folder below that of the stack, or elsewhere when the
 // path is absolute. Later flags win over earlier ones.
 func (s *stack) newCollector(spool string, flags ...string) *service {
-	return s.newService("beckon-collector", spool, append([]string{"--trusted-proxy", "127.0.0.0/8"}, flags...))
+	return s.newService("beckon-collector", spool, append([]string{"--trusted-proxy", "127.0.0.0/8", "--volatile-dir", s.path("volatile")}, flags...))
 }
 
 func (s *stack) newAggregator(spool string, flags ...string) *service {

@@ -59,24 +59,19 @@ func Choose(p Policy, s Signals) (Lane, Cause) {
 		lane, cause = min(s.Recorded, ceiling), CauseRecorded
 	}
 	lower := func(signal bool, to Lane, by Cause) {
-		if signal && to <= lane {
+		switch {
+		case !signal:
+		case to <= lane:
 			lane, cause = to, by
+		case cause == CauseDefault || cause == CauseCountry || cause == CauseRecorded:
+			cause = by // it would have allowed more, and still is the visitor's will of today
 		}
 	}
 	// In rising order of strength: of two that ask for the same lane, the last one is named.
 	lower(s.DNT, LaneCount, CauseDNT)
 	lower(s.GPC, min(max(p.GPC, LaneCount), LaneMeasure), CauseGPC)
 	lower(s.OptOut, LaneCount, CauseOptOut)
-	return served(lane), cause
-}
-
-// served lowers measure to count: the keys of the day that measure needs do not exist yet, and count
-// is the next lane that is always allowed. When the keys come, this function goes.
-func served(l Lane) Lane {
-	if l == LaneMeasure {
-		return LaneCount
-	}
-	return l
+	return lane, cause
 }
 
 // ExpiresVisit reports whether the reply must expire an existing visitor cookie: when somebody's will

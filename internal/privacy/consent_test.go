@@ -17,8 +17,9 @@ func TestChooseExamples(t *testing.T) {
 	f("the default", open, Signals{}, LaneDecide, CauseDefault)
 	f("a choice raises", shut, Signals{Choice: decide}, LaneDecide, CauseChoice)
 	f("a denial lowers", open, Signals{Choice: deny}, LaneCount, CauseDenied)
-	f("measure is served as count for now", open, Signals{Choice: measure}, LaneCount, CauseChoice)
-	f("measure by default too", Policy{Default: LaneMeasure, Allow: LaneDecide}, Signals{}, LaneCount, CauseDefault)
+	f("a choice may be for reports alone", open, Signals{Choice: measure}, LaneMeasure, CauseChoice)
+	f("so may a default", Policy{Default: LaneMeasure, Allow: LaneDecide}, Signals{}, LaneMeasure, CauseDefault)
+	f("a choice raises no further than allowed", Policy{Allow: LaneMeasure}, Signals{Choice: decide}, LaneMeasure, CauseChoice)
 	f("a recorded choice stands", shut, Signals{Recorded: LaneDecide}, LaneDecide, CauseRecorded)
 	f("unless the site allows less by now", Policy{Allow: LaneCount}, Signals{Recorded: LaneDecide}, LaneCount, CauseRecorded)
 	f("a new choice replaces it", shut, Signals{Recorded: LaneDecide, Choice: deny}, LaneCount, CauseDenied)
@@ -40,10 +41,12 @@ func TestChooseExamples(t *testing.T) {
 	f("GPC is named before DNT", open, Signals{GPC: true, DNT: true}, LaneCount, CauseGPC)
 
 	mild := Policy{Default: LaneDecide, Allow: LaneDecide, GPC: LaneMeasure}
-	f("a site may measure under GPC", mild, Signals{GPC: true}, LaneCount, CauseGPC) // count for now
+	f("a site may measure under GPC", mild, Signals{GPC: true}, LaneMeasure, CauseGPC)
+	f("whatever was chosen", mild, Signals{GPC: true, Choice: decide}, LaneMeasure, CauseGPC)
 	f("DNT is then the one that lowers most", mild, Signals{GPC: true, DNT: true}, LaneCount, CauseDNT)
 	f("GPC does not raise a denial", mild, Signals{GPC: true, Choice: deny}, LaneCount, CauseDenied)
-	f("no policy lets GPC pass", Policy{Default: LaneDecide, GPC: LaneDecide}, Signals{GPC: true}, LaneCount, CauseGPC)
+	f("nor a default, and says more than that", Policy{Allow: LaneDecide, GPC: LaneMeasure}, Signals{GPC: true}, LaneCount, CauseGPC)
+	f("no policy lets GPC pass", Policy{Default: LaneDecide, GPC: LaneDecide}, Signals{GPC: true}, LaneMeasure, CauseGPC)
 }
 
 // TestChooseNeverExceeds walks every combination of policy and signals and holds the sentences of
@@ -81,7 +84,7 @@ func TestChooseNeverExceeds(t *testing.T) {
 	}
 }
 
-// checkChoice says in other words than Choose what may come out. base is the default that applies.
+// checkChoice says in other words than Choose what has to come out. base is the default that applies.
 func checkChoice(t *testing.T, p Policy, s Signals, base Lane) {
 	t.Helper()
 	lane, cause := Choose(p, s)
@@ -89,22 +92,28 @@ func checkChoice(t *testing.T, p Policy, s Signals, base Lane) {
 		t.Helper()
 		t.Fatalf("%s: Choose(%+v, %+v, choice %+v) = %v %v", why, p, s, s.Choice, lane, cause)
 	}
+	// What was said last of: the site's default, an earlier choice, a choice; as far as the site goes.
+	want := base
+	if s.Recorded != LaneNone {
+		want = min(s.Recorded, max(base, p.Allow))
+	}
+	if s.Choice != nil {
+		want = min(s.Choice.lane(), max(base, p.Allow))
+	}
+	if s.GPC && p.GPC >= LaneMeasure {
+		want = min(want, LaneMeasure)
+	} else if s.GPC {
+		want = LaneCount
+	}
+	if s.DNT || s.OptOut {
+		want = LaneCount
+	}
 	signal := s.GPC || s.DNT || s.OptOut
 	switch {
-	case lane != LaneCount && lane != LaneDecide:
-		fail("measure comes later")
-	case cause == CauseNone:
-		fail("no cause")
-	case signal && lane == LaneDecide:
-		fail("a signal did not lower")
-	case s.Choice != nil && !s.Choice.Decide && lane == LaneDecide:
-		fail("more than was chosen")
-	case s.Choice == nil && s.Recorded != LaneNone && s.Recorded != LaneDecide && lane == LaneDecide:
-		fail("more than was chosen before")
-	case lane == LaneDecide && base != LaneDecide && p.Allow != LaneDecide:
-		fail("more than the site allows")
-	case lane == LaneDecide && base != LaneDecide && s.Choice == nil && s.Recorded == LaneNone:
-		fail("raised without a choice")
+	case lane != want:
+		fail("want lane " + want.String())
+	case cause == CauseNone || cause == CauseNoKey:
+		fail("no cause, or one of another time")
 	case s.OptOut && cause != CauseOptOut:
 		fail("the opt-out is not named")
 	case !s.GPC && cause == CauseGPC, !s.DNT && cause == CauseDNT, !s.OptOut && cause == CauseOptOut:
@@ -113,24 +122,17 @@ func checkChoice(t *testing.T, p Policy, s Signals, base Lane) {
 		fail("a choice is named that nobody made")
 	case cause == CauseCountry && p.Countries == nil, cause == CauseDefault && p.Countries != nil:
 		fail("the wrong default is named")
+	case s.Choice != nil && s.Choice.lane() == LaneCount && !signal && cause != CauseDenied:
+		fail("a denial is not named")
 	}
-	// What nothing stands against is granted.
-	wanted := base
-	if s.Choice != nil {
-		wanted = s.Choice.lane()
-	} else if s.Recorded != LaneNone {
-		wanted = s.Recorded
-	}
-	if !signal && wanted == LaneDecide && (base == LaneDecide || p.Allow == LaneDecide) && lane != LaneDecide {
-		fail("less than was chosen and allowed")
+	// Only somebody's will ends what a cookie says, and it always does.
+	if will := signal || s.Choice != nil; ExpiresVisit(lane, cause) != (will && lane < LaneDecide) {
+		fail("the cookie is expired, or kept, against the visitor's will")
 	}
 	// Signals only lower.
 	quiet := s
 	quiet.GPC, quiet.DNT, quiet.OptOut = false, false, false
 	if without, _ := Choose(p, quiet); lane > without {
 		fail("a signal raised the lane")
-	}
-	if ExpiresVisit(lane, cause) != (lane == LaneCount && (signal && cause != CauseRecorded && cause != CauseDefault && cause != CauseCountry || s.Choice != nil)) {
-		fail("the cookie is expired, or kept, against the visitor's will")
 	}
 }
