@@ -150,3 +150,9 @@ func redact(err error, password string) error {
 func WithToken(ctx context.Context, token string) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": token}))
 }
+
+// WithQueryID returns a context whose queries have this id. ClickHouse refuses one (code 216) while another
+// with the same id is running, also one whose client has gone.
+func WithQueryID(ctx context.Context, id string) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithQueryID(id))
+}

@@ -24,6 +24,8 @@ type Batch struct {
 	Bytes int64 // of its file
 	First time.Time
 	Last  time.Time // when its first and last commit were made
+	// Recovered says that it was there when the spool was opened: an earlier process may have sent it.
+	Recovered bool
 
 	spool *Spool
 	file  string
@@ -115,9 +117,11 @@ func (s *Spool) pickLocked() *Batch {
 		Bytes: seg.bytes,
 		First: time.UnixMilli(seg.first),
 		Last:  time.UnixMilli(seg.last),
-		spool: s,
-		file:  seg.file,
-		lines: seg.counts.lines(),
+
+		Recovered: seg.recovered,
+		spool:     s,
+		file:      seg.file,
+		lines:     seg.counts.lines(),
 	}
 }
 

@@ -256,6 +256,7 @@ func (s *Spool) takeSegment(name string, number uint64, data []byte) error {
 	for _, id := range r.ids {
 		s.window.add(id, r.seg.last)
 	}
+	r.seg.recovered = true
 	s.used.Add(r.seg.bytes)
 	s.sealed = append(s.sealed, r.seg)
 	return nil

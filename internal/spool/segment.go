@@ -96,6 +96,7 @@ type segment struct {
 	records     int
 	first, last int64 // unix ms of its first and last commit
 	counts      counts
+	recovered   bool // by this Open
 }
 
 // writer is the open segment as the committer sees it; nobody else touches it.
