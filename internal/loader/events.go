@@ -6,6 +6,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"beckon/internal/event"
+	"beckon/schema"
 )
 
 // Events is the table of events. A new event column is a line here, a field in internal/event and
@@ -14,7 +15,10 @@ func Events() *Table[event.Stored] {
 	return &Table[event.Stored]{
 		Name:   "events",
 		Ledger: true,
-		Decode: func(record []byte, row *event.Stored) error { return row.Decode(record) },
+		Refill: schema.Refill,
+		// PARTITION BY toYYYYMM(received_at)
+		Partition: func(e *event.Stored) string { return time.UnixMilli(e.ReceivedAt).UTC().Format("200601") },
+		Decode:    func(record []byte, row *event.Stored) error { return row.Decode(record) },
 		Columns: []Column[event.Stored]{
 			WordCol("site", func(e *event.Stored) string { return e.Site }),
 			WordCol("environment", func(e *event.Stored) string { return e.Environment }),

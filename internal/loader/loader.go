@@ -1,9 +1,9 @@
 // Package loader is about moving sealed batches from a spool into ClickHouse, each exactly once.
 //
-// One batch is one insert with one deduplication token, the batch's id. A batch never changes, so
-// ClickHouse drops a repeat, in the table and in every view fed by it, however often a reply gets
-// lost (docs/design.md). After the rows and the ledger lines of a batch are in, one row in `loads` says so,
-// and only then is the batch removed from the spool.
+// One batch is one insert with one deduplication token, the batch's id. After the rows and the ledger
+// lines of a batch are in, one row in `loads` says so, and only then is the batch removed from the
+// spool. A batch that may have been sent before is looked up before anything of it is sent again (resume.go);
+// so a lost reply, a crash of either side and a spool that comes back years later double and miss nothing.
 //
 // Records are checked before the first try; one that is no row goes to the dead-letter file with the
 // reason. What the server refuses after that is never thrown away: the loader keeps trying the same
@@ -12,6 +12,7 @@ package loader
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,10 +41,11 @@ const (
 	sealFactor = 8           // a batch gathers for eight times as long as its insert takes
 	recent     = 9           // inserts whose median counts
 
-	insertTimeout = 60 * time.Second
-	minBackoff    = 200 * time.Millisecond
-	maxBackoff    = 5 * time.Second
-	drainWait     = 50 * time.Millisecond // a source that hands out nothing for so long is empty
+	minPatience = time.Minute // with one try of one batch
+	maxPatience = 30 * time.Minute
+	minBackoff  = 200 * time.Millisecond
+	maxBackoff  = 5 * time.Second
+	drainWait   = 50 * time.Millisecond // a source that hands out nothing for so long is empty
 )
 
 // Config is what a Loader is made of.
@@ -61,9 +63,11 @@ type Config struct {
 type Loader struct {
 	Config
 	conn      driver.Conn
-	durations []time.Duration // of the most recent inserts
-	gathering time.Duration   // what the source was told last
-	refused   atomic.Bool     // the last try was answered with an error
+	durations []time.Duration        // of the most recent inserts
+	gathering time.Duration          // what the source was told last
+	refused   atomic.Bool            // the last try was answered with an error
+	sent      map[spool.BatchID]bool // by this process and not done: at most the one at hand and one that a stop interrupted
+	patience  time.Duration
 	m         metrics
 }
 
@@ -72,7 +76,7 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Loader{Config: c, gathering: minSealing, m: newMetrics(c.Registerer)}
+	return &Loader{Config: c, gathering: minSealing, sent: map[spool.BatchID]bool{}, patience: minPatience, m: newMetrics(c.Registerer)}
 }
 
 // Run loads batches until ctx ends or the spool fails. It needs no ClickHouse to start with: while
@@ -120,7 +124,7 @@ func (l *Loader) gather(interval time.Duration) {
 func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
 	var rows decoded
 	for _, s := range []step{
-		{"read", func() (err error) { rows, err = l.Table.decode(b); return err }},
+		{"read", func() (err error) { rows, err = l.Table.decode(b, nil); return err }},
 		{"dead-letter", func() error { return l.bury(b.ID, rows.refused()) }},
 		{"connection", func() error { return l.load(ctx, b, rows) }}, // or ClickHouse's own code
 		{"done", func() error { return l.Source.Done(b.ID) }},
@@ -129,6 +133,7 @@ func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
 			return err
 		}
 	}
+	delete(l.sent, b.ID)
 	return nil
 }
 
@@ -156,11 +161,17 @@ func (l *Loader) retry(ctx context.Context, id spool.BatchID, s step) error {
 	}
 }
 
-// load makes one try: rows, ledger lines, then the mark that both are in.
-func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
+// load makes one try: rows, ledger lines, then the mark that both are in. A try that took too long is
+// made again with twice the time: a view can be slow, and the server gives up when we do.
+func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err error) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.patience)
 	defer cancel()
+	defer func() {
+		if err != nil && time.Since(start) >= l.patience {
+			l.patience = min(2*l.patience, maxPatience)
+		}
+	}()
 	if l.conn == nil {
 		conn, err := l.Connect(ctx)
 		if err != nil {
@@ -168,8 +179,25 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) error {
 		}
 		l.conn = conn
 	}
-	ctx = chconn.WithToken(ctx, b.ID.Token())
-	if rows.rows() > 0 {
+	again := b.Recovered || l.sent[b.ID]
+	l.sent[b.ID] = true
+	token := b.ID.Token()
+	if again {
+		token += "/" + rand.Text() // what ClickHouse remembers of earlier tries must not decide about this one
+	}
+	ctx = chconn.WithToken(ctx, token)
+	if l.Table.resumable() {
+		ctx = chconn.WithQueryID(ctx, "beckon/"+b.ID.Token())
+	}
+	if again {
+		if rows, err = l.resume(ctx, b); err != nil {
+			return err
+		}
+		if rows == nil { // it was complete
+			l.wentWell()
+			return nil
+		}
+	} else if rows.rows() > 0 {
 		if err := rows.insert(ctx, l.conn, l.Database); err != nil {
 			return err
 		}
@@ -232,13 +260,19 @@ func (l *Loader) succeeded(took time.Duration, rows int) {
 	l.m.inserts.Inc()
 	l.m.rows.Add(float64(rows))
 	l.m.seconds.Observe(took.Seconds())
-	l.m.failing.Set(0)
-	l.refused.Store(false)
+	l.wentWell()
 	if len(l.durations) == recent {
 		l.durations = slices.Delete(l.durations, 0, 1)
 	}
 	l.durations = append(l.durations, took)
 	l.gather(sealingFor(l.durations))
+}
+
+// wentWell ends what failed tries began. The source hears it with the next batch that is sent.
+func (l *Loader) wentWell() {
+	l.m.failing.Set(0)
+	l.refused.Store(false)
+	l.patience = minPatience
 }
 
 // sealingFor returns how long a batch should gather, from the durations of recent inserts.

@@ -15,6 +15,7 @@ type metrics struct {
 	seconds       prometheus.Histogram
 	failing       prometheus.Gauge
 	refused       prometheus.Counter
+	mended        prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -25,6 +26,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		failures: f.NewCounterVec(prometheus.CounterOpts{Name: "beckon_loader_failures_total", Help: "Tries that failed, by ClickHouse error code, or read, dead-letter, connection, done."}, []string{"code"}),
 		seconds:  f.NewHistogram(prometheus.HistogramOpts{Name: "beckon_loader_batch_seconds", Help: "Time to load one batch.", Buckets: prometheus.ExponentialBuckets(0.002, 2, 14)}),
 		failing:  f.NewGauge(prometheus.GaugeOpts{Name: "beckon_loader_failing", Help: "1 while the last try failed."}),
+		mended:   f.NewCounter(prometheus.CounterOpts{Name: "beckon_loader_mended_batches_total", Help: "Batches found in ClickHouse without their mark, whose views were fed once more."}),
 		refused:  f.NewCounter(prometheus.CounterOpts{Name: "beckon_loader_dead_letters_total", Help: "Records that were no rows and went to the dead-letter file."}),
 	}
 }

@@ -17,6 +17,12 @@ type Table[R any] struct {
 	Columns []Column[R]
 	Ledger  bool // what the spool counted goes to the table ledger, which is about events only
 
+	// A table whose rows are no replacement of themselves says how a batch that was sent before is brought
+	// to its end (resume.go): Partition is the server's id of the partition of a row, Refill runs the
+	// table's views once more over the rows of a batch.
+	Partition func(*R) string
+	Refill    func(ctx context.Context, c driver.Conn, database, spoolHex string, segment uint64) error
+
 	rows decodedRows[R] // of the batch in hand; its memory serves one batch after the other
 }
 
@@ -128,19 +134,29 @@ type decoded interface {
 type inserter interface {
 	name() string
 	ledger() bool
-	decode(b *spool.Batch) (decoded, error)
+	decode(b *spool.Batch, but map[string]bool) (decoded, error) // all rows but those of these partitions
+	resumable() bool
+	refill(ctx context.Context, conn driver.Conn, database string, id spool.BatchID) error
 }
 
-func (t *Table[R]) name() string { return t.Name }
-func (t *Table[R]) ledger() bool { return t.Ledger }
+func (t *Table[R]) name() string    { return t.Name }
+func (t *Table[R]) ledger() bool    { return t.Ledger }
+func (t *Table[R]) resumable() bool { return t.Partition != nil }
 
-func (t *Table[R]) decode(b *spool.Batch) (decoded, error) {
+func (t *Table[R]) refill(ctx context.Context, conn driver.Conn, database string, id spool.BatchID) error {
+	return t.Refill(ctx, conn, database, id.Spool.String(), id.Segment)
+}
+
+func (t *Table[R]) decode(b *spool.Batch, but map[string]bool) (decoded, error) {
 	d := &t.rows
 	d.reset(t, b.ID)
 	err := b.Records(func(sequence uint64, record []byte) error {
 		var row R
 		if err := t.Decode(record, &row); err != nil {
 			d.bad = append(d.bad, refusal{sequence, append([]byte(nil), record...), err})
+			return nil
+		}
+		if len(but) > 0 && but[t.Partition(&row)] {
 			return nil
 		}
 		for i := range t.Columns {
