@@ -39,6 +39,9 @@ const (
 	adminHeader   = 5 * time.Second
 )
 
+// disk is what the spool is kept on; a test puts a failing one in its place.
+var disk = spool.Disk
+
 func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("beckon-collector"),
@@ -128,7 +131,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	reg.MustRegister(p.geo)
-	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
+	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, FS: disk, Log: log, Registerer: reg})
 	if err != nil {
 		return fmt.Errorf("--spool-dir: %w", err)
 	}

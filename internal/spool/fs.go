@@ -38,6 +38,9 @@ type File interface {
 // ErrLocked is the error of FS.Lock for a file that another process holds.
 var ErrLocked = errors.New("locked by another process")
 
+// Disk is the machine's own file system, the default of Options.FS.
+var Disk FS = osFS{}
+
 // osFS is the machine's own file system. Only the service's user may read a spool.
 type osFS struct{}
 

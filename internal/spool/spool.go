@@ -65,7 +65,7 @@ type Options struct {
 	Window       time.Duration         // how long repeats are recognised; 1 h
 	WindowIDs    int                   // and how many ids back at least; 4 million
 	Now          func() time.Time      // stamps minutes and ages; time.Now
-	FS           FS                    // the operating system's
+	FS           FS                    // Disk
 	Log          *slog.Logger          // slog.Default()
 	Registerer   prometheus.Registerer // nil: no metrics
 }
@@ -92,7 +92,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	if o.FS == nil {
-		o.FS = osFS{}
+		o.FS = Disk
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
