@@ -74,7 +74,11 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
-		a.bot = s.Agents.Parse(privacy.HintsOf(h.Peek)).Bot != privacy.Bucket{}
+		agent := s.Agents.Parse(privacy.HintsOf(h.Peek))
+		if string(ctx.QueryArgs().Peek("w")) == "1" { // the tag's word for navigator.webdriver
+			agent.Drive()
+		}
+		a.bot = agent.Bot != privacy.Bucket{}
 	}
 	return a, nil
 }

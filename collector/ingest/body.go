@@ -51,6 +51,9 @@ func (r *request) readBatch(o *fastjson.Object) Reason {
 			ok = ok && text(v, &r.linkText)
 		case "z":
 			ok = ok && r.integer(v, &r.sentAt, maxMillis)
+		case "w":
+			r.driven = v.Type() == fastjson.TypeTrue
+			ok = ok && (absent(v) || boolean(v) == 1)
 		case "c":
 			choice = v
 		case "e":

@@ -77,6 +77,19 @@ func TestReferenceListsEveryLimit(t *testing.T) {
 	}
 }
 
+func TestReferenceListsEveryReasonOfABot(t *testing.T) {
+	var got, want []string
+	for _, row := range section(t, "Bots") {
+		got = append(got, row[0])
+	}
+	for _, b := range privacy.BotReasons() {
+		want = append(want, b.String())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/reference.md says %v, the code says %v", got, want)
+	}
+}
+
 func TestReferenceListsEveryKind(t *testing.T) {
 	var want, got []string
 	for k := event.PageView; k.String() != ""; k++ {

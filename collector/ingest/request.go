@@ -32,6 +32,7 @@ type request struct {
 	siteID   []byte
 	linkText []byte // "k"
 	sentAt   int64  // "z", -1 when absent
+	driven   bool   // "w": the browser says that a program drives it
 	chosen   bool   // an explicit choice came along
 	choice   privacy.Choice
 	chosenAt int64      // "at" of the choice, -1 when absent

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -223,8 +224,20 @@ func TestBotsAreStoredAndMarked(t *testing.T) {
 	s := openShop(t)
 	s.post(batch("demo", pageView), func(r *http.Request) { r.Header.Set("User-Agent", "curl/8.5.0") })
 	s.post(batch("demo", pageView), header("Sec-Purpose", "prefetch;prerender"))
-	all := s.stored()
-	if len(all) != 2 || all[0].Bot == "" || all[1].Bot == "" {
-		t.Errorf("stored %+v", all)
+	s.post(batch("demo", pageView), func(r *http.Request) { r.Header.Set("User-Agent", "") })
+	driven := func(w string) string { return strings.Replace(batch("demo", pageView), `"v":1`, `"v":1,"w":`+w, 1) }
+	s.post(driven("true"))
+	s.post(driven("true"), func(r *http.Request) { r.Header.Set("User-Agent", "Googlebot/2.1") })
+	s.post(driven("false"))
+	s.post(driven("null"))
+	var got []string
+	for _, e := range s.stored() {
+		got = append(got, e.Bot)
+	}
+	if want := []string{"tool", "prefetch", "no-user-agent", "webdriver", "crawler", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("stored with the reasons %q, want %q", got, want)
+	}
+	if refused := s.post(driven("1")); refused.StatusCode != 400 || refused.reason() != "malformed" {
+		t.Errorf("a number instead of yes or no: %d %s", refused.StatusCode, refused.reason())
 	}
 }

@@ -45,6 +45,9 @@ func (s *Server) meet(r *request) {
 		}
 	}
 	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
+	if r.driven {
+		v.agent.Drive()
+	}
 	now := time.UnixMilli(r.received)
 	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, r.throughProxy))
 	recorded := s.claim(r, now)

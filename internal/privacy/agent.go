@@ -19,7 +19,7 @@ type Agent struct {
 	Device  Bucket // desktop, mobile, tablet, tv, console, other
 	Browser Bucket // the family in lower case ("chrome", "samsung-internet"); other
 	OS      Bucket // windows, macos, ios, android, linux, chromeos, other
-	Bot     Bucket // empty for people, else crawler, tool, headless, no-user-agent, prefetch
+	Bot     Bucket // empty for people, else crawler, tool, headless, no-user-agent, prefetch, webdriver
 }
 
 // Hints are the request headers that describe the sender. They are only read during Parse.
@@ -85,6 +85,14 @@ func (a *Agents) Parse(h Hints) Agent {
 		agent.Bot = botPrefetch
 	}
 	return agent
+}
+
+// Drive notes that a browser said of itself that a program drives it (navigator.webdriver), if nothing else gave
+// it away.
+func (a *Agent) Drive() {
+	if a.Bot == (Bucket{}) {
+		a.Bot = botDriven
+	}
 }
 
 // hash is over all headers that describe reads, each with its length before it.

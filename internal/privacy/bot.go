@@ -9,7 +9,13 @@ var (
 	botHeadless = Bucket{"headless"}
 	botNoAgent  = Bucket{"no-user-agent"}
 	botPrefetch = Bucket{"prefetch"}
+	botDriven   = Bucket{"webdriver"}
 )
+
+// BotReasons lists the reasons.
+func BotReasons() []Bucket {
+	return []Bucket{botCrawler, botTool, botHeadless, botNoAgent, botPrefetch, botDriven}
+}
 
 // What names none of these anywhere (an app puts its own name first), and is not of the telephones below, is a
 // library, a script or an app's own HTTP client.

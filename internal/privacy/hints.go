@@ -18,6 +18,10 @@ var platforms = map[string]Bucket{
 	"Chrome OS": osChromeOS, "Chromium OS": osChromeOS,
 }
 
+// That hints and user agent contradict each other is no sign of a bot here: a telephone that asks for desktop
+// pages, a browser's own device emulation and every user-agent switcher do it, and there is no list of real pairs
+// by which to count the people who would be taken for one.
+
 // brandFamily reads Sec-CH-UA, an RFC 8941 list of strings with parameters:
 //
 //	"Not.A/Brand";v="99", "Google Chrome";v="142", "Chromium";v="142"

@@ -1,5 +1,5 @@
 import { announce } from './announce';
-import { debug, endpoint, site } from './tag';
+import { debug, driven, endpoint, site } from './tag';
 import type { Decision } from './wire';
 import { within } from './within';
 
@@ -18,9 +18,8 @@ export function startDecider(
 
   const ask = async (): Promise<Decision> => {
     await within(cookieWithin, answered()).catch(debug);
-    const reply = await fetch(`${endpoint}/v1/decision?site=${encodeURIComponent(site)}`, {
-      credentials: 'include',
-    });
+    const query = `site=${encodeURIComponent(site)}${driven() ? '&w=1' : ''}`;
+    const reply = await fetch(`${endpoint}/v1/decision?${query}`, { credentials: 'include' });
     if (!reply.ok) throw reply.status;
     return reply.json();
   };

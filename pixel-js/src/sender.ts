@@ -2,7 +2,7 @@ import { announce } from './announce';
 import { backoff, patience } from './backoff';
 import { fitting } from './fitting';
 import type { Stop } from './listen';
-import { debug, endpoint, site } from './tag';
+import { debug, driven, endpoint, site } from './tag';
 import { batchBody, laneHeader, reasonHeader } from './wire';
 import type { Choice, Receipt, ShopEvent } from './wire';
 import { within } from './within';
@@ -47,7 +47,7 @@ export function startSender(opened: Promise<void>): Sender {
   const idle = (): boolean => !queue.length && !unanswered;
 
   const body = (events: readonly string[]): string =>
-    batchBody({ v: 1, s: site, z: Date.now(), c: choice }, events);
+    batchBody({ v: 1, s: site, z: Date.now(), w: driven(), c: choice }, events);
 
   const post = (text: string): Promise<Response> =>
     fetch(url, {

@@ -11,6 +11,9 @@ export const site = data['site'] ?? '';
 /** Prefix of the collector and of the decision service, without a slash at the end. */
 export const endpoint = folder(data['endpoint'] ? `${data['endpoint']}/` : (element?.src ?? ''));
 
+/** Nothing for people; true where a program drives the browser, as the browser itself says. */
+export const driven = (): true | undefined => navigator.webdriver || undefined;
+
 /** Tells the shop's developer what goes on, if asked to. */
 export const debug = (...words: unknown[]): void => {
   if ('debug' in data) console.debug('beckon:', ...words);

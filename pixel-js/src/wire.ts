@@ -81,6 +81,8 @@ export interface Batch {
   readonly s: string;
   /** When it was sent: with `t` it tells the collector how wrong the browser's clock is. */
   readonly z: number;
+  /** The browser says that a program drives it (`navigator.webdriver`). Absent for people. */
+  readonly w: true | undefined;
   readonly c: Choice | undefined;
   readonly e: readonly ShopEvent[];
 }

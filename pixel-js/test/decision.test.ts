@@ -22,6 +22,22 @@ test('a decision waits for the first answered event, so that the visitor has a c
   assert.deepEqual(page.events.at(-1), { type: 'beckon:decision', detail: yes });
 });
 
+for (const [webdriver, end] of [
+  [true, '&w=1'],
+  [false, ''],
+  [undefined, ''],
+] as const) {
+  test(`navigator.webdriver ${webdriver} is told ${end ? 'with each question and batch' : 'to nobody'}`, async () => {
+    const page = await Page.open({
+      prepare: ({ navigator }) => Object.defineProperty(navigator, 'webdriver', { value: webdriver }),
+    });
+    assert.equal('w' in page.last.batch, !!end);
+    void page.beckon.decision();
+    await page.last.answer();
+    assert.deepEqual(asked(page), [question + end]);
+  });
+}
+
 test('a refused first event does not keep a decision waiting', async () => {
   const page = await Page.open();
   void page.beckon.decision();

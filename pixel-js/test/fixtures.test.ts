@@ -76,6 +76,15 @@ test('fixture: calls from before the script', async () => {
   assert.equal(page.last.batch.e.length, 2);
 });
 
+test('fixture: a browser that a program drives', async () => {
+  const page = await Page.open({
+    url: address,
+    prepare: ({ navigator }) => Object.defineProperty(navigator, 'webdriver', { value: true }),
+  });
+  record('driven', page.last);
+  assert.equal(page.last.batch.w, true);
+});
+
 test('fixture: history navigation', async () => {
   const page = await Page.atRest({ url: 'https://shop.example/mugs' });
   page.window.history.pushState({}, '', '/mugs/blue');
