@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -112,6 +113,9 @@ func (s *Spool) commitLoop() {
 	for {
 		select {
 		case <-s.wake:
+			// Who wakes this goroutine is about to wait, and the scheduler would run it next: a commit of one. Behind
+			// those who are ready to append as well, it writes for all of them.
+			runtime.Gosched()
 		case <-timer.C:
 		}
 		o := s.takeOrder()
