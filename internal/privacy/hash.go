@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -66,6 +67,12 @@ func openSealed(dst []byte, k *keyring.Site, purpose string, value []byte) ([]by
 	return payload, true
 }
 
+// The pads of HMAC, as long as a block of SHA-256.
+var (
+	innerPad = bytes.Repeat([]byte{0x36}, sha256.BlockSize)
+	outerPad = bytes.Repeat([]byte{0x5c}, sha256.BlockSize)
+)
+
 // mac is HMAC-SHA-256 (RFC 2104) of purpose 0x00 [scope 0x00] value. Purposes and scopes are words of
 // ours without zero bytes, so no two lists of parts make the same message.
 //
@@ -73,15 +80,11 @@ func openSealed(dst []byte, k *keyring.Site, purpose string, value []byte) ([]by
 // a pool of its states would keep keys in memory that were destroyed. Both blocks live on the stack.
 func mac(key *keyring.Key, purpose, scope string, value []byte) [sha256.Size]byte {
 	var stack [sha256.BlockSize + 576]byte // a value has at most 512 bytes; a longer one goes to the heap
-	inner := stack[:sha256.BlockSize]
+	inner := append(stack[:0], innerPad...)
+	subtle.XORBytes(inner, inner, key[:])
 	var outer [sha256.BlockSize + sha256.Size]byte
-	for i := range sha256.BlockSize {
-		var k byte
-		if i < len(key) {
-			k = key[i]
-		}
-		inner[i], outer[i] = k^0x36, k^0x5c
-	}
+	copy(outer[:], outerPad)
+	subtle.XORBytes(outer[:], outer[:], key[:])
 	inner = append(append(inner, purpose...), 0)
 	if scope != "" {
 		inner = append(append(inner, scope...), 0)

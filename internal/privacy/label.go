@@ -43,6 +43,14 @@ func (s *Scratch) label(text []byte, mask string) Label {
 // maskWord is mask for words of the shop. Escapes are resolved only for the look, so that "100%25" stays
 // what the shop wrote.
 func maskWord(b []byte) string {
+	if plain(b) {
+		return ""
+	}
+	return lookWord(b)
+}
+
+// lookWord is maskWord without a short way.
+func lookWord(b []byte) string {
 	var stack [maxLabelBytes]byte
 	d := decode(append(stack[:0], b...))
 	switch {

@@ -29,6 +29,14 @@ const (
 // mask returns the word to replace a segment of a path or a campaign value with, or "" when it may be
 // kept. s is completely decoded.
 func mask(s []byte) string {
+	if plain(s) {
+		return ""
+	}
+	return look(s)
+}
+
+// look is mask without a short way.
+func look(s []byte) string {
 	switch {
 	case !printable(s) || hasEscape(s):
 		return maskToken // nothing that a reader could use, and room to hide
@@ -40,6 +48,32 @@ func mask(s []byte) string {
 		return maskToken
 	}
 	return ""
+}
+
+// plain knows most of what shops write without a closer look: nothing that the finders below look for can be
+// in it. A word without figures and capitals is a token only by its length, a shorter one by nothing.
+func plain(s []byte) bool {
+	figures, dots, capitals := 0, 0, 0
+	for _, c := range s {
+		switch {
+		case c >= 'a' && c <= 'z', c == '-', c == '_', c == ' ':
+		case c >= '0' && c <= '9':
+			figures++
+		case c == '.':
+			dots++
+		case c >= 'A' && c <= 'Z':
+			capitals++
+		default:
+			return false
+		}
+	}
+	switch {
+	case figures >= longDigits || figures > 0 && dots > 0:
+		return false
+	case len(s) < min(minHexToken, minMixedToken, minPlainToken):
+		return true
+	}
+	return figures == 0 && capitals == 0 && len(s) <= maxWord
 }
 
 // decode resolves percent escapes in b, in place, until none is left or the rounds are used up.

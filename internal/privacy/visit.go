@@ -189,13 +189,15 @@ func (v Visit) ID(k *keyring.Site) ID {
 
 // Session returns the session's id: HMAC(visitor, start minute). Tabs, collectors and restarts agree on
 // it, because nothing but the cookie goes into it.
-func (v Visit) Session(k *keyring.Site) ID {
+func (v Visit) Session(k *keyring.Site) ID { return v.SessionOf(k, v.ID(k)) }
+
+// SessionOf is Session for who has the visitor's ID already.
+func (v Visit) SessionOf(k *keyring.Site, visitor ID) ID {
 	key := k.Epoch(v.Epoch)
 	if key == nil {
 		return ID{}
 	}
 	var b [24]byte
-	visitor := v.ID(k)
 	copy(b[:], visitor.b[:])
 	binary.BigEndian.PutUint64(b[16:], uint64(v.SessionStart/60))
 	return KeyedID(key, "session", b[:])
