@@ -184,7 +184,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	done := make(chan struct{})
 	defer close(done)
 	go s.tidyLimits(done)
-	if err := s.http.Serve(ln); err != nil {
+	if err := s.http.Serve(patient{ln}); err != nil {
 		return fmt.Errorf("serve events: %w", err)
 	}
 	return nil

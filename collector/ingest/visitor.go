@@ -102,7 +102,7 @@ func (s *Server) recognise(r *request, now time.Time) {
 		v.send = v.visit.Touch(now)
 		changed = r.chosen && v.visit.Record(now, v.lane, r.choice)
 		v.send = v.send || changed
-		v.session = v.visit.Session(keys)
+		v.session = v.visit.SessionOf(keys, v.id)
 	case v.linked:
 		changed = r.chosen && v.link.Changes(v.lane, r.choice)
 		v.session = v.link.Session
@@ -114,7 +114,8 @@ func (s *Server) recognise(r *request, now time.Time) {
 		}
 		v.visit = privacy.NewVisit(keys, now, v.lane, choice)
 		v.send, changed = true, r.chosen
-		v.id, v.session, v.since = v.visit.ID(keys), v.visit.Session(keys), v.visit.Created
+		v.id, v.since = v.visit.ID(keys), v.visit.Created
+		v.session = v.visit.SessionOf(keys, v.id)
 	}
 	if changed {
 		s.consent(r, v.id, &r.choice)

@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// patient hands out connections whose deadlines cost nothing until somebody is slow. fasthttp sets three
+// for each request, and each moves a timer of the runtime; nearly all of them are moved again before
+// anything has had to wait.
+type patient struct{ net.Listener }
+
+func (l patient) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
+		return &patientConn{TCPConn: tcp}, nil
+	}
+	return c, err
+}
+
+// patientConn keeps deadlines to the same moment as its TCPConn would, but tells the runtime late: one that
+// moves away is told when the older one has passed, one that comes nearer when a call is about to wait.
+// It is for one goroutine that sets deadlines, reads and writes, as fasthttp's are: a new deadline does not
+// reach a call that is under way.
+type patientConn struct {
+	*net.TCPConn
+	read, write deadline
+}
+
+// deadline is what was asked for, and what the runtime was told. Zero is none.
+type deadline struct{ wanted, told time.Time }
+
+// tell makes sure that the runtime will not wait for longer than is wanted.
+func (d *deadline) tell(set func(time.Time) error) error {
+	if d.wanted.IsZero() || !d.told.IsZero() && !d.wanted.Before(d.told) {
+		return nil
+	}
+	d.told = d.wanted
+	return set(d.told)
+}
+
+// again reports whether err says only that an older deadline has passed, after the runtime was told the wanted one.
+func (d *deadline) again(err error, set func(time.Time) error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || !d.wanted.IsZero() && !d.wanted.After(time.Now()) {
+		return false
+	}
+	d.told = d.wanted
+	return set(d.told) == nil
+}
+
+// SetReadDeadline is for the reads after it.
+func (c *patientConn) SetReadDeadline(t time.Time) error { c.read.wanted = t; return nil }
+
+// SetWriteDeadline is for the writes after it.
+func (c *patientConn) SetWriteDeadline(t time.Time) error { c.write.wanted = t; return nil }
+
+// SetDeadline is for both.
+func (c *patientConn) SetDeadline(t time.Time) error {
+	c.read.wanted, c.write.wanted = t, t
+	return nil
+}
+
+func (c *patientConn) Read(b []byte) (int, error) {
+	if err := c.read.tell(c.TCPConn.SetReadDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.TCPConn.Read(b)
+	for n == 0 && err != nil && c.read.again(err, c.TCPConn.SetReadDeadline) {
+		n, err = c.TCPConn.Read(b)
+	}
+	return n, err
+}
+
+func (c *patientConn) Write(b []byte) (int, error) {
+	if err := c.write.tell(c.TCPConn.SetWriteDeadline); err != nil {
+		return 0, err
+	}
+	n, err := c.TCPConn.Write(b)
+	for err != nil && c.write.again(err, c.TCPConn.SetWriteDeadline) {
+		var more int
+		more, err = c.TCPConn.Write(b[n:])
+		n += more
+	}
+	return n, err
+}
