@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"beckon/internal/fetch"
+)
+
+const (
+	windowIDs    = 4_000_000
+	batchEvents  = 20
+	batchClients = 64
+)
+
+// result is all that was measured.
+type result struct {
+	Machine  machine
+	Command  string
+	Took     time.Duration
+	Fsync    latency
+	Contests []contest
+	Batches  batches
+	Paced    paced
+	PacedBy  latency // fsync beside it
+	Threads  string  // what the collector's runtime says of itself
+}
+
+// contest is one server's turns.
+type contest struct {
+	Name                    string
+	PerSec                  []float64 // one for each turn
+	CPU                     []float64 // microseconds of processor time for a request
+	Errors                  int
+	ResidentMiB, HighestMiB float64
+}
+
+type batches struct {
+	PerSec                  []float64
+	CPU                     []float64 // microseconds for an event
+	ResidentMiB, HighestMiB float64
+}
+
+// Run measures everything and writes it down.
+func (c *runCmd) Run(ctx context.Context) error {
+	began := time.Now()
+	for _, tool := range []string{"taskset", "wrk", "nginx"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is missing: apt-get install -y util-linux wrk nginx-light (%w)", tool, err)
+		}
+	}
+	if c.Geo == "" {
+		var err error
+		if c.Geo, err = fetch.GeoCountry(ctx, os.Stderr); err != nil {
+			return fmt.Errorf("--geo: %w", err)
+		}
+	}
+	dir, err := os.MkdirTemp(c.Dir, "bench-collector-")
+	if err != nil {
+		return fmt.Errorf("--dir: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	c.Dir = dir
+
+	r := result{Machine: describeMachine(), Command: "make bench-collector ARGS='" + strings.Join(os.Args[1:], " ") + "'"}
+	if r.Fsync, err = fsyncLatency(dir); err != nil {
+		return err
+	}
+	parts := []struct {
+		name    string
+		measure func(context.Context, *result) error
+	}{{"pixels", c.pixels}, {"batches", c.batches}, {"rate", c.rate}}
+	for _, part := range parts {
+		if c.Only == "" || c.Only == part.name {
+			if err := part.measure(ctx, &r); err != nil {
+				return fmt.Errorf("%s: %w", part.name, err)
+			}
+		}
+	}
+	r.Took = time.Since(began).Round(time.Second)
+	return r.write(c)
+}
+
+// pixels gives each server its turn in each round.
+func (c *runCmd) pixels(ctx context.Context, r *result) error {
+	starts := []func() (*server, error){
+		func() (*server, error) { return startOwn(ctx, "bare fasthttp", c.Server, "fasthttp") },
+		func() (*server, error) { return startNginx(ctx, "nginx, unbuffered log", c, "") },
+		func() (*server, error) { return startNginx(ctx, "nginx, buffered log", c, " buffer=64k flush=1s") },
+		func() (*server, error) { return startCollector(ctx, "collector, sync=os", c, "os", windowIDs) },
+		func() (*server, error) { return startCollector(ctx, "collector, sync=always", c, "always", windowIDs) },
+	}
+	var servers []*server
+	defer func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}()
+	for _, start := range starts {
+		s, err := start()
+		if err != nil {
+			return err
+		}
+		servers = append(servers, s)
+		r.Contests = append(r.Contests, contest{Name: s.name})
+	}
+	cookie := servers[len(servers)-1].cookie // as long as any other
+	for round := range c.Rounds {
+		for i, s := range servers {
+			own := cookie
+			if s.cookie != "" {
+				own = s.cookie
+			}
+			used := s.busy()
+			perSec, requests, failed, err := c.wrk(ctx, s.addr, own)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			k := &r.Contests[i]
+			k.PerSec = append(k.PerSec, perSec)
+			k.CPU = append(k.CPU, float64((s.busy()-used).Microseconds())/requests)
+			k.Errors += failed
+			if k.ResidentMiB, k.HighestMiB, err = s.memory(); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f/s\n", round+1, c.Rounds, s.name, perSec)
+		}
+	}
+	r.Threads = servers[3].metric("go_sched_gomaxprocs_threads")
+	return nil
+}
+
+var (
+	wrkRate   = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
+	wrkTotal  = regexp.MustCompile(`([0-9]+) requests in`)
+	wrkFailed = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)`)
+)
+
+// wrk is one turn.
+func (c *runCmd) wrk(ctx context.Context, addr, cookie string) (perSec, requests float64, failed int, err error) {
+	args := []string{"-t1", "-c" + strconv.Itoa(c.Connections), "-d" + strconv.Itoa(int(c.Duration.Seconds())) + "s", "-H", "Cookie: theme=dark; " + cookie}
+	for _, h := range headers {
+		args = append(args, "-H", h)
+	}
+	out, err := pinned(ctx, c.Load, "wrk", append(args, "http://"+addr+pixelURI)...).Output()
+	if err != nil {
+		return 0, 0, 0, fmt.Errorf("wrk: %w", err)
+	}
+	number := func(re *regexp.Regexp) float64 {
+		if m := re.FindSubmatch(out); m != nil {
+			n, _ := strconv.ParseFloat(string(m[1]), 64)
+			return n
+		}
+		return 0
+	}
+	if requests = number(wrkTotal); requests == 0 {
+		return 0, 0, 0, fmt.Errorf("wrk counted no request: %s", out)
+	}
+	return number(wrkRate), requests, int(number(wrkFailed)), nil
+}
+
+// batches posts batches of 20 events while the duplicate window is full.
+func (c *runCmd) batches(ctx context.Context, r *result) error {
+	s, err := startCollector(ctx, "collector, sync=os, batches", c, "os", windowIDs)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	for round := range c.Rounds {
+		cmd, err := own(ctx, c.Load, "batches", "--target", s.addr, "--cookie", s.cookie, "--events", strconv.Itoa(batchEvents),
+			"--connections", strconv.Itoa(batchClients), "--duration", c.Duration.String())
+		if err != nil {
+			return err
+		}
+		used := s.busy()
+		out, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("post batches: %w", err)
+		}
+		perSec, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		if err != nil {
+			return fmt.Errorf("post batches: %q is no rate: %w", out, err)
+		}
+		r.Batches.PerSec = append(r.Batches.PerSec, perSec)
+		r.Batches.CPU = append(r.Batches.CPU, float64((s.busy()-used).Microseconds())/(perSec*c.Duration.Seconds()))
+		fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f events/s\n", round+1, c.Rounds, "batches of 20", perSec)
+	}
+	r.Batches.ResidentMiB, r.Batches.HighestMiB, err = s.memory()
+	return err
+}
+
+// rate sends pixels at a steady rate, each acknowledged after an fsync.
+func (c *runCmd) rate(ctx context.Context, r *result) error {
+	s, err := startCollector(ctx, "collector, sync=always, paced", c, "always", windowIDs)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if r.PacedBy, err = fsyncLatency(c.Dir); err != nil {
+		return err
+	}
+	cmd, err := own(ctx, c.Load, "pixels", "--target", s.addr, "--cookie", s.cookie, "--rate", strconv.Itoa(c.Rate),
+		"--connections", strconv.Itoa(c.Connections), "--duration", (time.Duration(c.Rounds) * c.Duration).String())
+	if err != nil {
+		return err
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("pixels at a steady rate: %w", err)
+	}
+	if err := json.Unmarshal(out, &r.Paced); err != nil {
+		return fmt.Errorf("pixels at a steady rate: %w", err)
+	}
+	fmt.Fprintf(os.Stderr, "%d pixels/s: p99 %.1f ms\n", c.Rate, r.Paced.P99)
+	return nil
+}
+
+// latency is what a thing that was done often took, in milliseconds.
+type latency struct{ P50, P99, Max float64 }
+
+// fsyncLatency is this disk's: 8 KiB appended and synced, 200 times.
+func fsyncLatency(dir string) (latency, error) {
+	f, err := os.CreateTemp(dir, "fsync-")
+	if err != nil {
+		return latency{}, fmt.Errorf("measure fsync: %w", err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	took := make([]float64, 200)
+	for i := range took {
+		began := time.Now()
+		if _, err = f.Write(make([]byte, 8<<10)); err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			return latency{}, fmt.Errorf("measure fsync: %w", err)
+		}
+		took[i] = float64(time.Since(began).Microseconds()) / 1000
+	}
+	slices.Sort(took)
+	return latency{took[len(took)/2], took[len(took)*99/100], took[len(took)-1]}, nil
+}
+
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a port: %w", err)
+	}
+	port := ln.Addr().(*net.TCPAddr).Port
+	return port, errors.Join(ln.Close())
+}
