@@ -87,7 +87,7 @@ CREATE TABLE beckon.events
     `kind` LowCardinality(String) COMMENT 'page_view, product_view, cart_add, purchase ...; consent rows are made by the collector when a choice changes and are no activity',
     `source` LowCardinality(String) COMMENT 'Who told us: pixel, beacon (browser), server, import, collector. Money trusts server, then import, then the browser',
     `lane` LowCardinality(String) COMMENT 'What the event may be used for: count (totals), measure (traffic reports), decide (personalised offers)',
-    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out',
+    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out, no-key (lane measure without the key of the day)',
     `received_at` DateTime64(3, 'UTC') COMMENT 'When the collector got it, by its own clock' CODEC(Delta(8), ZSTD(1)),
     `occurred_at` DateTime64(3, 'UTC') COMMENT 'When it happened: the sender clock, corrected and clamped to 24 h before and 5 min after received_at (server events are not clamped)' CODEC(Delta(8), ZSTD(1)),
     `visitor` FixedString(16) COMMENT 'Keyed hash of the visitor under a key of this site and lane; zero bytes = none. Cannot be joined across sites or lanes' CODEC(ZSTD(1)),
@@ -646,7 +646,7 @@ GROUP BY
     lane;
 
 CREATE VIEW beckon.report_traffic
-COMMENT 'Production traffic of one site, a row for each day in the given time zone: pageviews, product_views, cart_adds, checkout_starts; visitors (lane decide) and visitors_estimated (lane measure); sessions; orders and their net_site revenue in the currency of the site; unconverted amounts left out of it; bot_events'
+COMMENT 'Production traffic of one site, a row for each day in the given time zone: pageviews, product_views, cart_adds, checkout_starts; visitors and sessions (lane decide), visitors_estimated and sessions_estimated (lane measure); orders and their net_site revenue in the currency of the site; unconverted amounts left out of it; bot_events'
 AS SELECT
     day,
     sum(pageviews) AS pageviews,
@@ -656,6 +656,7 @@ AS SELECT
     sum(visitors) AS visitors,
     sum(visitors_estimated) AS visitors_estimated,
     sum(sessions) AS sessions,
+    sum(sessions_estimated) AS sessions_estimated,
     sum(orders) AS orders,
     sum(net_site) AS net_site,
     sum(unconverted) AS unconverted,
@@ -671,6 +672,7 @@ FROM
         toUInt64(0) AS visitors,
         toUInt64(0) AS visitors_estimated,
         toUInt64(0) AS sessions,
+        toUInt64(0) AS sessions_estimated,
         toUInt64(0) AS orders,
         toDecimal128(0, 4) AS net_site,
         toUInt64(0) AS unconverted,
@@ -692,13 +694,40 @@ FROM
         0,
         0,
         0,
+        0,
         0
     FROM beckon.events AS e
     WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND (e.kind != 'consent') AND (e.visitor != toFixedString('', 16)) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 1))) AND ((toDate(e.occurred_at, {timezone:String}) >= {since:Date}) AND (toDate(e.occurred_at, {timezone:String}) <= {until:Date}))
     GROUP BY day
     UNION ALL
     SELECT
+        toDate(m.occurred_at, {timezone:String}) AS day,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        countIf(dateDiff('millisecond', m.before, m.occurred_at) >= 1800000),
+        0,
+        0,
+        0,
+        0
+    FROM
+    (
+        SELECT
+            e.occurred_at AS occurred_at,
+            lagInFrame(e.occurred_at) OVER (PARTITION BY e.visitor ORDER BY e.occurred_at ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before
+        FROM beckon.events AS e
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.lane = 'measure') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.visitor != toFixedString('', 16)) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 1)))
+    ) AS m
+    WHERE (toDate(m.occurred_at, {timezone:String}) >= {since:Date}) AND (toDate(m.occurred_at, {timezone:String}) <= {until:Date})
+    GROUP BY day
+    UNION ALL
+    SELECT
         toDate(assumeNotNull(o.placed_at), {timezone:String}) AS day,
+        0,
         0,
         0,
         0,
@@ -905,7 +934,7 @@ CREATE VIEW beckon.v_events
     `kind` LowCardinality(String) COMMENT 'page_view, product_view, cart_add, purchase ...; consent = a choice was made',
     `source` LowCardinality(String) COMMENT 'Who told us: pixel, beacon (browser), server, import, collector',
     `lane` LowCardinality(String) COMMENT 'What the event may be used for: count (totals), measure (traffic reports), decide (personalised offers)',
-    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out',
+    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out, no-key (lane measure without the key of the day)',
     `received_at` DateTime64(3, 'UTC') COMMENT 'When the collector got it',
     `occurred_at` DateTime64(3, 'UTC') COMMENT 'When it happened, by the corrected clock of the sender',
     `visitor` String COMMENT 'Keyed hash of the visitor, 32 hexadecimal digits; empty = none',
@@ -966,7 +995,7 @@ CREATE VIEW beckon.v_events_all
     `kind` LowCardinality(String) COMMENT 'page_view, product_view, cart_add, purchase ...; consent = a choice was made',
     `source` LowCardinality(String) COMMENT 'Who told us: pixel, beacon (browser), server, import, collector',
     `lane` LowCardinality(String) COMMENT 'What the event may be used for: count (totals), measure (traffic reports), decide (personalised offers)',
-    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out',
+    `cause` LowCardinality(String) COMMENT 'Why it is in that lane: default, country, choice, recorded, denied, gpc, dnt, opt-out, no-key (lane measure without the key of the day)',
     `received_at` DateTime64(3, 'UTC') COMMENT 'When the collector got it',
     `occurred_at` DateTime64(3, 'UTC') COMMENT 'When it happened, by the corrected clock of the sender',
     `visitor` String COMMENT 'Keyed hash of the visitor, 32 hexadecimal digits; empty = none',

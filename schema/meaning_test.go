@@ -186,6 +186,40 @@ func TestReportTrafficCountsDaysOfTheShop(t *testing.T) {
 	}
 }
 
+// Lane measure has no session ids: a visit begins after half an hour of silence, in whatever order events came.
+func TestReportTrafficFindsTheVisitsOfLaneMeasure(t *testing.T) {
+	d := newDB(t)
+	measured := func(visitor string, minutes ...int) (rows []row) {
+		for _, m := range minutes {
+			rows = append(rows, view(visitor, at(m), func(r *row) { r.Lane, r.Session, r.VisitorSince = "measure", zeroID, epoch }))
+		}
+		return rows
+	}
+	rows := slices.Concat(
+		measured("anna", 0, 29, 58, 88, 90),           // 58 to 88 is half an hour: two visits
+		measured("ben", 0), measured("carl", 100, 10), // carl's came in the wrong order: two visits
+		measured("dora", -12*60-1, -12*60+1), // around midnight UTC, as if it were one id: one visit, begun the day before
+		[]row{view("anna", at(300), func(r *row) { r.Lane, r.Session, r.Visitor = "count", zeroID, zeroID })},
+		[]row{view("bot", at(300), func(r *row) { r.Lane, r.Bot = "measure", 1 })})
+	slices.Reverse(rows)
+	d.insert(t, "1", rows...)
+	d.insert(t, "2", rows[len(rows)-1], rows[0]) // repeats
+	day, before := base.Format(time.DateOnly), base.AddDate(0, 0, -1).Format(time.DateOnly)
+	d.refreshTraffic(t)
+	d.want(t, "SELECT toString((day, visitors, sessions, visitors_estimated, sessions_estimated)) FROM DB.report_traffic(site = 'demo', timezone = 'UTC', since = '"+before+"', until = '"+day+"') ORDER BY day",
+		fmt.Sprintf("('%s',0,0,1,1)\n('%s',0,0,4,5)", before, day))
+	// Only visitors of lane decide have rows of their own.
+	for _, table := range []string{"visitor_activity", "sessions", "visitor_changes", "orders"} {
+		d.want(t, "SELECT toString(count()) FROM DB."+table, "0")
+	}
+}
+
+// What names a visitor of lane measure is in events and nowhere else; no aggregate keeps a state of such ids.
+func TestTrafficKeepsNumbersOnly(t *testing.T) {
+	d := newDB(t)
+	d.want(t, "SELECT name FROM system.columns WHERE database = '"+d.name+"' AND table = 'traffic' AND (type LIKE '%Aggregate%' OR type LIKE '%FixedString%' OR type LIKE '%Array%')", "")
+}
+
 func TestViewsShowProductionUnlessAskedAndNothingExpired(t *testing.T) {
 	d := newDB(t)
 	d.exec(t, "SYSTEM STOP TTL MERGES")
