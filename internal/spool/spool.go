@@ -1,20 +1,3 @@
-// Package spool keeps records on disk between the moment a client is told "accepted" and the moment
-// ClickHouse has them. It is append-only segment files in one directory, and nothing else.
-//
-//	Append --> shared buffer --> one committer: write, fsync, wake --> open segment
-//	       --> sealed segment = one immutable batch --> Next, Done (internal/loader)
-//
-// What it promises:
-//   - Append returns nil only when every entry is in a checksummed frame on the disk (SyncAlways), or in the
-//     hands of the operating system (SyncOS). An error means that none was accepted.
-//   - A sealed segment never changes: the same BatchID always names the same records, also after a crash.
-//     A restart seals what was open and never appends to it. Numbers are never used twice.
-//   - Within the window a repeated fingerprint is stored once, across restarts too.
-//   - Damage costs the damaged frames only; what was thrown away is counted and its place is logged.
-//   - Disk and memory are bounded. A full disk is ErrFull until space returns; a failing one ends acceptance.
-//   - The ledger (who counted what, when) lives in the same commits as the records, so it closes across crashes.
-//
-// It does not replicate: a lost disk loses the batches that were not loaded yet.
 package spool
 
 import (
