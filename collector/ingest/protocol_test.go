@@ -5,49 +5,6 @@ import (
 	"testing"
 )
 
-// What a sender with a raw socket may try. Each answer ends its connection, so nothing that stands behind
-// the request is ever read as another one.
-func TestHostileRequestsAreAnsweredOnceAndCutOff(t *testing.T) {
-	s := openShop(t, quick)
-	const good = `{"s":"demo","e":[]}`
-	f := func(name, text, status string) {
-		t.Helper()
-		got := s.raw(text)
-		if !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
-			t.Errorf("%s: got %q, want %s", name, got, status)
-		}
-		if n := strings.Count(got, "HTTP/1.1 "); n != 1 {
-			t.Errorf("%s: answered %d times: %q", name, n, got)
-		}
-		if !strings.Contains(strings.ToLower(got), "connection: close") {
-			t.Errorf("%s: the connection stays open: %q", name, got)
-		}
-	}
-	const smuggled = "GET /b.js HTTP/1.1\r\nHost: x\r\n\r\n"
-	f("length and chunked", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"+
-		"13\r\n"+good+"\r\n0\r\n\r\n"+smuggled, "204")
-	f("chunked", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n13\r\n"+good+"\r\n0\r\n\r\n"+smuggled, "204")
-	f("two hosts", "GET /b.js HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"+smuggled, "400")
-	f("no host", "GET /b.js HTTP/1.1\r\n\r\n"+smuggled, "400")
-	f("two lengths", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}"+smuggled, "400")
-	f("signed length", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}"+smuggled, "400")
-	f("unknown coding", "POST /e HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n{}"+smuggled, "400")
-	f("space before colon", "GET /b.js HTTP/1.1\r\nHost : x\r\n\r\n"+smuggled, "400")
-	f("nul", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: a\x00b\r\n\r\n"+smuggled, "400")
-	f("bare cr", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: a\rb\r\n\r\n"+smuggled, "400")
-	f("expect", "POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "417")
-	f("header too large", "GET /b.js HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("a", maxHeaderBytes)+"\r\n\r\n", "431")
-	f("address too large", "GET /"+strings.Repeat("a", maxHeaderBytes)+" HTTP/1.1\r\nHost: x\r\n\r\n", "431")
-	f("body far too large", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n", "413")
-	f("no end of the header", "GET /b.js HTTP/1.1\r\nHost: x\r\nCook", "408")
-	f("no end of the body", "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "408")
-	f("trace", "TRACE /b.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "405")
-	f("http/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "404")
-	if all := s.stored(); len(all) != 0 {
-		t.Errorf("stored %+v", all)
-	}
-}
-
 func TestBodyALittleTooLargeLeavesTheConnectionInPeace(t *testing.T) {
 	s := openShop(t)
 	for range 2 {

@@ -88,7 +88,7 @@ const (
 	// while the sender still writes, and most clients then never see the reply.
 	maxReadBytes = 2 * event.MaxBodyBytes
 
-	maxConnections        = 16 << 10 // about 12 KiB of buffers each
+	maxConnections        = 16 << 10 // about 20 KiB each, idle (TestTenThousandIdleConnectionsKeepNobodyOut)
 	maxRequestsPerConn    = 1000     // so that load spreads again after a deployment
 	noStore               = "no-store"
 	reasonHeader          = "Beckon-Reason"
@@ -231,17 +231,23 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 		}
 		g.observe(ctx.Response.StatusCode(), reason, time.Since(start))
 	}()
+	ok, chunked := plain(&ctx.Request.Header)
 	rt, reason := s.find(ctx)
 	if rt != nil {
 		g = rt.gauge
 	}
 	switch {
+	case !ok:
+		reason = Malformed
 	case s.draining.Load():
 		reason = ShuttingDown
 	case reason == Taken:
 		reason = rt.serve(ctx, s)
 	}
 	s.finish(ctx, reason)
+	if chunked || !ok { // behind it may stand bytes that another server in front of us took for part of it
+		ctx.SetConnectionClose()
+	}
 }
 
 // finish adds what every reply has.
@@ -257,10 +263,6 @@ func (s *Server) finish(ctx *fasthttp.RequestCtx, reason Reason) {
 	}
 	if len(h.Peek(fasthttp.HeaderVary)) == 0 {
 		h.Set(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
-	}
-	// Behind a chunked body may stand bytes that another server in front of us took for part of it.
-	if ctx.Request.Header.ContentLength() == -1 {
-		ctx.SetConnectionClose()
 	}
 }
 
