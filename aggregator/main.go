@@ -29,6 +29,7 @@ import (
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 	"beckon/internal/token"
 )
 
@@ -108,10 +109,17 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("--visitors: %w", err)
 	}
+	suppressed, err := suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{OnNew: store.Drop, Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	defer suppressed.Close()
+	store.Refuse(suppressions{p.keys, suppressed})
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	reader := feature.NewReader(c.Database, connect)
 	defer reader.Close()
 	verdicts := &decision.Verdicts{Sites: p.sites, Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
+	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
 	follower := feature.NewFollower(reader, store, verdicts.Changed, log)
 	cold := feature.NewCold(reader, store, log)
 	recorder := decision.NewRecorder(decisions, time.Now, log, reg)
@@ -119,7 +127,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		Source: decisions, Table: decision.Table(), Connect: connect, Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
 	})
 	server := decision.New(decision.Config{
-		Sites: p.sites, Program: p.rules.current, Keys: p.keys, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
+		Sites: p.sites, Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
 		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(agentsKept),
 		PathPrefix: c.PathPrefix, ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
 	})
@@ -129,6 +137,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	}
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg, []admin.Check{
 		{Name: "spool", Ready: func() error { return service.SpoolReady(decisions) }},
+		{Name: "suppressed", Ready: suppressed.Err},
 		{Name: "features", Ready: func() error { return featuresReady(follower) }},
 	}, pages)}
 	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
@@ -156,6 +165,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	}))
 	g.Add(service.Loop(after(follower.Begun(), cold.Run)))
 	g.Add(service.Loop(after(restored, follower.Run)))
+	g.Add(service.Loop(suppressed.Follow))
+	g.Add(service.Loop(otherHosts.Follow))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
 	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
@@ -207,6 +218,26 @@ func featuresReady(f *feature.Follower) error {
 		return errors.New("no look at ClickHouse has succeeded yet")
 	}
 	return nil
+}
+
+// suppressions is the list as the store asks it.
+type suppressions struct {
+	keys *keyring.Ring
+	list *suppress.List
+}
+
+// Name is that of the list. A site without keys has no visitors who could be on it.
+func (s suppressions) Name(k feature.Key) privacy.ID {
+	keys, err := s.keys.Site(k.Site)
+	if err != nil {
+		return privacy.ID{}
+	}
+	return suppress.KeyOf(keys, privacy.StoredID(k.Visitor))
+}
+
+func (s suppressions) Has(name privacy.ID) bool {
+	cause, _ := s.list.Find(name)
+	return name.IsZero() || cause != privacy.CauseNone
 }
 
 // programs holds the compiled rules of the sites file in force.

@@ -30,6 +30,7 @@ import (
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 const (
@@ -136,20 +137,27 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("--spool-dir: %w", err)
 	}
 	defer service.CloseSpool(events, log)
+	suppressed, err := suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	defer suppressed.Close()
 	public, err := ingest.New(ingest.Config{
-		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
+		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Suppressed: suppressed,
+		Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
 		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, ProxySecrets: p.secrets, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
 		Limits: c.limits(),
 	})
 	if err != nil {
 		return err
 	}
+	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	load := loader.New(loader.Config{
-		Source: events, Table: loader.Events(), Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
-		Connect: func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) },
+		Source: events, Table: loader.Events(), Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg, Connect: connect,
 	})
+	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
-		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}},
+		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}, {Name: "suppressed", Ready: suppressed.Err}},
 		map[string]http.Handler{"/ledger": ledgerPage(events), "/day-keys": p.days})}
 	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
 	if err != nil {
@@ -168,6 +176,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	})
 	g.Add(service.Loop(func(ctx context.Context) error { return service.LoadUntil(ctx, load, events, &stop) }))
 	g.Add(service.Loop(p.days.Run))
+	g.Add(service.Loop(suppressed.Follow))
+	g.Add(service.Loop(otherHosts.Follow))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { p.geo.Watch(ctx, watchGeoEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, events) }))

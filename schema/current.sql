@@ -132,6 +132,7 @@ CREATE TABLE beckon.events
     `consent_source` LowCardinality(String) COMMENT 'Of a consent row: the banner or interface the choice came from',
     `consent_policy` LowCardinality(String) COMMENT 'Of a consent row: version of the policy text that was shown',
     `consent_at` DateTime64(3, 'UTC') COMMENT 'Of a consent row: when the choice was made; 1970 = not a consent row' CODEC(ZSTD(1)),
+    `suppress_key` FixedString(16) COMMENT 'Of a consent row that withdraws: second keyed hash of the visitor, as in suppressed; zero bytes = none' CODEC(ZSTD(1)),
     `spool` FixedString(16) COMMENT 'Spool directory the event waited in' CODEC(ZSTD(1)),
     `segment` UInt64 COMMENT 'Segment of that spool: one segment is one insert' CODEC(Delta(8), ZSTD(1)),
     `sequence` UInt64 COMMENT 'Number of the record in that spool' CODEC(Delta(8), ZSTD(1)),
@@ -329,6 +330,25 @@ WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.sessi
 GROUP BY
     site,
     session;
+
+CREATE MATERIALIZED VIEW beckon.feed_suppressed TO beckon.suppressed
+(
+    `site` LowCardinality(String),
+    `suppress_key` FixedString(16),
+    `cause` String,
+    `at` DateTime64(3, 'UTC'),
+    `added_at` DateTime64(3, 'UTC'),
+    `expires` Date
+)
+AS SELECT
+    e.site AS site,
+    e.suppress_key AS suppress_key,
+    if(e.cause = 'opt-out', 'opt-out', 'denied') AS cause,
+    e.received_at AS at,
+    now64(3, 'UTC') AS added_at,
+    toDate(e.received_at) + 396 AS expires
+FROM beckon.events AS e
+WHERE (e.kind = 'consent') AND (e.suppress_key != toFixedString('', 16));
 
 CREATE MATERIALIZED VIEW beckon.feed_traffic_touched TO beckon.traffic_touched
 (
@@ -807,6 +827,22 @@ ORDER BY (site, session)
 TTL expires
 SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 8192
 COMMENT 'One session each, as mergeable states. Analysts read v_sessions';
+
+CREATE TABLE beckon.suppressed
+(
+    `site` LowCardinality(String) COMMENT 'Site id',
+    `suppress_key` FixedString(16) COMMENT 'Second keyed hash of the visitor: names nobody in any other table once the consent row is gone' CODEC(ZSTD(1)),
+    `cause` LowCardinality(String) COMMENT 'opt-out, or denied: a consent was withdrawn',
+    `at` DateTime64(3, 'UTC') COMMENT 'When the collector was told' CODEC(ZSTD(1)),
+    `added_at` DateTime64(3, 'UTC') COMMENT 'When this row was written, by the clock of the server' CODEC(Delta(8), ZSTD(1)),
+    `expires` Date COMMENT 'Day on which the row is deleted: no cookie of that visitor can be valid any more'
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(added_at)
+ORDER BY (site, suppress_key)
+TTL expires
+SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 8192
+COMMENT 'Visitors who opted out or withdrew: nobody to any collector or aggregator';
 
 CREATE TABLE beckon.traffic
 (

@@ -8,6 +8,7 @@ import (
 	"beckon/internal/cookie"
 	"beckon/internal/privacy"
 	"beckon/internal/site"
+	"beckon/internal/suppress"
 )
 
 // asker is who a request asks for. Only two things make a visitor: a visitor cookie that our own
@@ -66,6 +67,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 	policy := st.Consent
 	if a.known {
 		signals.Recorded = a.visit.Recorded()
+		signals.Revoked, _ = s.Suppressed.Find(suppress.KeyOf(keys, a.visit.ID(keys)))
 		policy.Default = grantedByDefault(policy, a.visit.Lane)
 	}
 	a.lane, a.cause = privacy.Choose(policy, signals)

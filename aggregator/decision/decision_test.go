@@ -15,6 +15,7 @@ import (
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 	"beckon/internal/token"
 )
 
@@ -484,4 +485,38 @@ func (w *responseRecorder) WriteHeader(int)     {}
 func (w *responseRecorder) Write(b []byte) (int, error) {
 	w.body = append(w.body, b...)
 	return len(b), nil
+}
+
+// A copy of the cookie and of the grant cookie, or a back end that forwards them: whoever said no is nobody.
+func TestSuppressedVisitorIsNobody(t *testing.T) {
+	s := newSetup(t)
+	r := startReplica(t, s)
+	for cause, reason := range map[privacy.Cause]string{privacy.CauseOptOut: "OPTED_OUT", privacy.CauseDenied: "NO_CONSENT"} {
+		cookie, key := r.visitor("demo")
+		r.returning(key)
+		grant := r.ask(request{visit: cookie}).grantCookie()
+		if grant == "" {
+			t.Fatal("no grant to begin with")
+		}
+		keys, err := r.keys.Site("demo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := suppress.KeyOf(keys, privacy.StoredID(key.Visitor))
+		if err := r.suppressed.Add(suppress.Entry{Key: name, Cause: cause, At: r.now()}); err != nil {
+			t.Fatal(err)
+		}
+		r.returning(key) // a change of theirs that was on its way
+		for _, q := range []request{
+			{visit: cookie, cookies: map[string]string{"_bk_d_demo": grant}},
+			{headers: map[string]string{"Authorization": "Bearer " + serverKey, "Beckon-Visitor": cookie}, cookies: map[string]string{"_bk_d_demo": grant}},
+		} {
+			if got := r.ask(q); got.Eligible || got.Personalised || got.Reason != reason || got.FreshAt != nil || got.DecisionID != nil {
+				t.Errorf("%s: %s", cause, got.body)
+			}
+		}
+		if row := r.rows(); len(row) == 0 || row[len(row)-1].Visitor != key.Visitor {
+			t.Errorf("rows %+v, want that of the first serve and none after", row)
+		}
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 	"beckon/internal/token"
 )
 
@@ -123,6 +124,7 @@ type replica struct {
 	server     *Server
 	store      *feature.Store
 	decisions  *spool.Spool
+	suppressed *suppress.List
 	url        string
 	clock      atomic.Int64 // Unix milliseconds
 	completeAt atomic.Int64
@@ -145,6 +147,10 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.decisions.Close() })
+	if r.suppressed, err = suppress.Open(filepath.Join(t.TempDir(), "suppressed"), suppress.Options{OnNew: r.store.Drop, Now: r.now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.suppressed.Close() })
 	reg, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	down := func(context.Context) (driver.Conn, error) { return nil, errors.New("connection refused") }
 	cold := feature.NewCold(feature.NewReader("beckon", down), r.store, log)
@@ -152,7 +158,7 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 	t.Cleanup(cancel)
 	go cold.Run(ctx)
 	c := Config{
-		Sites: s.sites, Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, SigningKey: s.issuer[0], JWKS: token.JWKS(s.issuer),
+		Sites: s.sites, Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, Suppressed: r.suppressed, SigningKey: s.issuer[0], JWKS: token.JWKS(s.issuer),
 		Issuer: "https://shop.example/px", Store: r.store, Cold: cold, CompleteAt: func() time.Time { return time.UnixMilli(r.completeAt.Load()) },
 		Recorder: NewRecorder(r.decisions, r.now, log, reg), Agents: privacy.NewAgents(100),
 		ColdDeadline: 20 * time.Millisecond, StaleAfter: time.Hour, Now: r.now, Log: log, Registerer: reg,

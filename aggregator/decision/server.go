@@ -40,6 +40,9 @@ type Config struct {
 	Sites      *site.Registry
 	Program    func() *eligibility.Program // of the sites file in force
 	Keys       *keyring.Ring
+	Suppressed interface { // by suppress.KeyOf
+		Find(key privacy.ID) (cause privacy.Cause, at time.Time)
+	}
 	SigningKey keyring.IssuerKey
 	JWKS       []byte
 	Issuer     string // the `iss` of tokens

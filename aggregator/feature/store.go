@@ -1,10 +1,13 @@
 package feature
 
 import (
+	"crypto/sha256"
 	"sync"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
+
+	"beckon/internal/privacy"
 )
 
 // Key names a visitor of a site.
@@ -13,16 +16,24 @@ type Key struct {
 	Visitor [16]byte
 }
 
-func (k Key) bytes() []byte { return append(k.Visitor[:], k.Site...) }
+// Suppressed is what a store needs of internal/suppress: visitors who said no, and the name by which it
+// knows them.
+type Suppressed interface {
+	Name(Key) privacy.ID
+	Has(name privacy.ID) bool
+}
 
 // Store holds profiles in bounded memory. The recently seen live in a map of our own, because
 // ristretto may reject a newcomer, and the newcomer is exactly the visitor who has just become
-// eligible; ristretto keeps the rest as long as there is room. Safe for concurrent use.
+// eligible; ristretto keeps the rest as long as there is room. Visitors stand under the name that the list
+// of suppressed ones has for them, so that one who says no is found and dropped at once; from then on
+// nothing is kept of them, whoever brings it. Safe for concurrent use.
 type Store struct {
 	mu                sync.RWMutex
-	current, previous map[Key]*Profile // two generations: what is not asked for in one fades to ristretto
+	current, previous map[privacy.ID]*Profile // two generations: what is not asked for in one fades to ristretto
 	rotated           time.Time
 	limit             int // profiles in one generation
+	suppressed        Suppressed
 
 	older *ristretto.Cache[[]byte, *Profile]
 }
@@ -49,51 +60,66 @@ func NewStore(recent int) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{current: map[Key]*Profile{}, limit: max(1, recent/2), older: older}, nil
+	return &Store{current: map[privacy.ID]*Profile{}, limit: max(1, recent/2), older: older, suppressed: nobody{}}, nil
 }
+
+// Refuse says whom the store keeps nothing of. It is called before anything else.
+func (s *Store) Refuse(these Suppressed) { s.suppressed = these }
+
+// nobody is suppressed, and everybody has a name.
+type nobody struct{}
+
+func (nobody) Name(k Key) privacy.ID {
+	sum := sha256.Sum256(append(k.Visitor[:], k.Site...))
+	return privacy.StoredID([16]byte(sum[:]))
+}
+
+func (nobody) Has(privacy.ID) bool { return false }
 
 // Get returns the profile of k, or nil when it is not in memory.
 func (s *Store) Get(k Key) *Profile {
+	name := s.suppressed.Name(k)
 	s.mu.RLock()
-	p, inCurrent := s.current[k]
+	p, inCurrent := s.current[name]
 	if !inCurrent {
-		p = s.previous[k]
+		p = s.previous[name]
 	}
 	s.mu.RUnlock()
 	if inCurrent {
 		return p
 	}
 	if p == nil {
-		p, _ = s.older.Get(k.bytes())
+		p, _ = s.older.Get(bytesOf(name))
 	}
 	if p != nil {
-		return s.promote(k, p)
+		return s.promote(name, p)
 	}
 	return nil
 }
 
 // promote moves p into the current generation, unless a newer profile got there first.
-func (s *Store) promote(k Key, p *Profile) *Profile {
+func (s *Store) promote(name privacy.ID, p *Profile) *Profile {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newer, ok := s.current[k]; ok {
+	if newer, ok := s.current[name]; ok {
 		return newer
 	}
-	s.putLocked(k, p)
-	return p
+	s.putLocked(name, p)
+	return s.current[name]
 }
 
 // Put stores p unless the stored profile of k was read later. Serves that only the stored profile
 // knows (they are on their way to ClickHouse) are kept.
 func (s *Store) Put(k Key, p *Profile, now time.Time) {
+	name := s.suppressed.Name(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.rotated) > recentFor/2 {
 		s.rotateLocked(now)
 	}
-	old := s.current[k]
+	old := s.current[name]
 	if old == nil {
-		old = s.previous[k]
+		old = s.previous[name]
 	}
 	if old != nil {
 		if old.ReadAt.After(p.ReadAt) {
@@ -101,16 +127,17 @@ func (s *Store) Put(k Key, p *Profile, now time.Time) {
 		}
 		p = p.keepServes(old)
 	}
-	s.putLocked(k, p)
+	s.putLocked(name, p)
 }
 
 // AddServe adds a serve to the profile of k. When the profile has been dropped meanwhile, known, the
 // one that the serve was decided on, takes its place; it may be nil.
 func (s *Store) AddServe(k Key, known *Profile, serve Serve) {
 	p := s.Get(k)
+	name := s.suppressed.Name(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if newer, ok := s.current[k]; ok {
+	if newer, ok := s.current[name]; ok {
 		p = newer
 	}
 	if p == nil {
@@ -119,23 +146,25 @@ func (s *Store) AddServe(k Key, known *Profile, serve Serve) {
 	if p == nil {
 		p = &Profile{}
 	}
-	s.putLocked(k, p.WithServe(serve))
+	s.putLocked(name, p.WithServe(serve))
 }
 
-// Delete forgets k everywhere.
-func (s *Store) Delete(k Key) {
+// Drop forgets visitors everywhere, by the names of Suppressed.
+func (s *Store) Drop(names []privacy.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.current, k)
-	delete(s.previous, k)
-	s.older.Del(k.bytes())
+	for _, name := range names {
+		delete(s.current, name)
+		delete(s.previous, name)
+		s.older.Del(bytesOf(name))
+	}
 }
 
 // Clear forgets everybody.
 func (s *Store) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current, s.previous = map[Key]*Profile{}, nil
+	s.current, s.previous = map[privacy.ID]*Profile{}, nil
 	s.older.Clear()
 }
 
@@ -146,20 +175,29 @@ func (s *Store) Len() int {
 	return len(s.current) + len(s.previous)
 }
 
-func (s *Store) putLocked(k Key, p *Profile) {
+func (s *Store) putLocked(name privacy.ID, p *Profile) {
+	// Asked under the lock: whoever says no right now is either seen here or dropped after us.
+	if s.suppressed.Has(name) {
+		return
+	}
 	if len(s.current) >= s.limit {
 		s.rotateLocked(s.rotated)
 	}
-	s.current[k] = p
-	delete(s.previous, k)
+	s.current[name] = p
+	delete(s.previous, name)
+}
+
+func bytesOf(name privacy.ID) []byte {
+	b := name.Bytes()
+	return b[:]
 }
 
 // rotateLocked begins a new generation and hands the oldest one to ristretto.
 func (s *Store) rotateLocked(now time.Time) {
-	for k, p := range s.previous {
-		s.older.Set(k.bytes(), p, 1)
+	for name, p := range s.previous {
+		s.older.Set(bytesOf(name), p, 1)
 	}
-	s.previous, s.current, s.rotated = s.current, map[Key]*Profile{}, now
+	s.previous, s.current, s.rotated = s.current, map[privacy.ID]*Profile{}, now
 }
 
 // keepServes returns p with those serves of old that p does not know.

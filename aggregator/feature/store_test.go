@@ -76,21 +76,41 @@ func TestStoreKeepsAServeThatClickHouseDoesNotKnowYet(t *testing.T) {
 	}
 }
 
-func TestStoreForgetsOnDelete(t *testing.T) {
-	s := newTestStore(t, 10)
+// refused is a list of suppressed visitors who stand under their own ids.
+type refused map[privacy.ID]bool
+
+func (r refused) Name(k Key) privacy.ID    { return privacy.StoredID(k.Visitor) }
+func (r refused) Has(name privacy.ID) bool { return r[name] }
+
+func TestStoreForgetsWhoSaysNoAndKeepsNothingOfThemAgain(t *testing.T) {
+	s, list := newTestStore(t, 10), refused{}
+	s.Refuse(list)
 	now := time.Now()
-	for n := range 30 {
+	for n := range 30 { // some are recently seen, most are with ristretto
 		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
 	}
 	s.older.Wait()
-	for n := range 30 {
-		s.Delete(storeKey(n))
+	for n := range 29 {
+		name := list.Name(storeKey(n))
+		list[name] = true
+		s.Drop([]privacy.ID{name})
 	}
 	s.older.Wait()
-	for n := range 30 {
+	for n := range 29 {
 		if s.Get(storeKey(n)) != nil {
 			t.Errorf("visitor %d is still there", n)
 		}
+		s.Put(storeKey(n), &Profile{ReadAt: now.Add(time.Second)}, now) // a late event of theirs
+		if s.Get(storeKey(n)) != nil {
+			t.Errorf("visitor %d came back with a change", n)
+		}
+		s.AddServe(storeKey(n), &Profile{}, Serve{DecisionID: privacy.StoredID([16]byte{1})}) // a decision that was being made
+		if s.Get(storeKey(n)) != nil {
+			t.Errorf("visitor %d came back with a grant", n)
+		}
+	}
+	if s.Get(storeKey(29)) == nil {
+		t.Error("somebody who did not say no is gone")
 	}
 }
 

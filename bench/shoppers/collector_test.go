@@ -15,6 +15,7 @@ import (
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 // sites is a sites file that does not change.
@@ -47,8 +48,10 @@ sites:
 	sp, err := spool.Open(filepath.Join(dir, "spool"), spool.Options{Sync: spool.SyncOS})
 	try(err)
 	sp.Sealing(0)
+	suppressed, err := suppress.Open(filepath.Join(dir, "suppressed"), suppress.Options{})
+	try(err)
 	server, err := ingest.New(ingest.Config{
-		Spool: sp, Sites: sites{file}, Keys: keys, Agents: privacy.NewAgents(1000), Registerer: prometheus.NewRegistry(),
+		Spool: sp, Sites: sites{file}, Keys: keys, Suppressed: suppressed, Agents: privacy.NewAgents(1000), Registerer: prometheus.NewRegistry(),
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	try(err)

@@ -54,7 +54,12 @@ func (s *Server) take(r *request) Reason {
 		if reason := s.judge(r, i); reason != Taken {
 			if r.source == event.SourcePixel {
 				r.tenant.outcomes[reason].Inc()
-				if r.visitor.expire { // a wish for privacy counts, whatever came with it
+				if len(r.withdrawn) > 0 { // a wish for privacy counts, whatever came with it
+					if failed := s.store(r); failed != Taken {
+						reason = failed
+					}
+				}
+				if r.visitor.expire {
 					r.visitor.cookies.Expire(&r.ctx.Response.Header)
 				}
 				return reason // a pixel has no body that could say it
@@ -94,10 +99,17 @@ func (s *Server) store(r *request) Reason {
 			spool.Count{Site: r.tenant.site.ID, Reason: spool.ReasonAccepted, N: 1},
 			spool.Count{Site: r.tenant.site.ID, Reason: d.reason.ledger(), N: 1})
 	}
+	reason := Taken
 	if len(r.entries)+len(r.counts) > 0 {
 		if err := s.config.Spool.Append(r.entries, r.counts); err != nil {
-			return s.appendFault(err)
+			reason = s.appendFault(err)
 		}
+	}
+	if len(r.withdrawn) > 0 {
+		reason = max(reason, s.keepWithdrawals(r.withdrawn))
+	}
+	if reason != Taken {
+		return reason
 	}
 	stored := 0
 	for i, e := range r.entries {

@@ -6,14 +6,21 @@ import (
 
 	"beckon/internal/event"
 	"beckon/internal/privacy"
+	"beckon/internal/suppress"
 )
 
 // consent adds a row that proves a choice: who (a keyed id), what, by which means, under which policy
 // text, when. A withdrawal names the id that it ends and nothing else of the visitor. The row goes to
 // disk with the same append as the request's events, so a choice is never answered before it is kept.
 func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
+	s.consentWith(r, who, c, privacy.ID{})
+}
+
+// consentWith is consent; suppressed is zero unless the choice ends who.
+func (s *Server) consentWith(r *request, who privacy.ID, c *privacy.Choice, suppressed privacy.ID) {
 	e := &r.event
 	e.Reset()
+	e.Suppress = suppressed
 	e.Kind, e.Source = event.Consent, event.SourceCollector
 	e.Lane, e.Cause = r.visitor.lane, r.visitor.cause
 	e.Visitor = who
@@ -29,11 +36,34 @@ func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
 	r.add(ofConsent, r.fingerprint(r.choiceIdentity(who)))
 }
 
+// withdraw is consent for a choice that ends who, and for an opt-out: from now on they are nobody, here and
+// on every other host. See keepWithdrawals.
+func (s *Server) withdraw(r *request, who privacy.ID, c *privacy.Choice) {
+	key := suppress.KeyOf(r.tenant.keys, who)
+	s.consentWith(r, who, c, key)
+	cause := privacy.CauseDenied
+	if r.visitor.cause == privacy.CauseOptOut {
+		cause = privacy.CauseOptOut
+	}
+	r.withdrawn = append(r.withdrawn, suppress.Entry{Key: key, Cause: cause, At: time.UnixMilli(r.received)})
+}
+
+// keepWithdrawals makes them durable on this host, whatever the spool says of their rows: the row is how
+// other hosts hear of it, and how this one does should it die between the two.
+func (s *Server) keepWithdrawals(entries []suppress.Entry) Reason {
+	if err := s.config.Suppressed.Add(entries...); err != nil {
+		s.fault("visitors not suppressed on disk", err)
+		return SpoolFull
+	}
+	return Taken
+}
+
 // choiceIdentity is what makes a choice one and the same when a tag, whose reply was lost, tells it again
 // with the old cookie: who chose what, and when by the tag's clock. A choice without a time is new each
-// time it changes something; one that comes with a link token, which cannot note a change, is the same.
+// time it changes something; one that comes with a link token, which cannot note a change, is the same, and
+// so is a no: it ends its visitor for good.
 func (r *request) choiceIdentity(who privacy.ID) [16]byte {
-	if r.chosenAt < 0 && !r.visitor.linked {
+	if r.chosenAt < 0 && !r.visitor.linked && r.event.Suppress.IsZero() {
 		return r.event.ID
 	}
 	id := who.Bytes()

@@ -16,6 +16,7 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 // kept is a spool in memory that keeps what it got until the next reset.
@@ -50,7 +51,12 @@ func unplugged(t testing.TB, appender Appender) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, DayKeys: days, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
+	suppressed, err := suppress.Open(suppress.Dir(dir), suppress.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { suppressed.Close() })
+	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, DayKeys: days, Suppressed: suppressed, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ import (
 	"beckon/internal/privacy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 const (
@@ -79,13 +80,14 @@ func parseSites(t testing.TB, text string) *site.File {
 // shop is a server on a loopback port with a real spool behind it, and the clock it goes by.
 type shop struct {
 	testing.TB
-	server *Server
-	spool  *spool.Spool
-	keys   *keyring.Ring
-	days   *daykey.Keys // turned by the tests
-	sites  *fixedSites
-	reg    *prometheus.Registry
-	dir    string // of the spool
+	server     *Server
+	spool      *spool.Spool
+	keys       *keyring.Ring
+	days       *daykey.Keys // turned by the tests
+	suppressed *suppress.List
+	sites      *fixedSites
+	reg        *prometheus.Registry
+	dir        string // of the spool
 
 	volatile string // the folder of the day keys
 	addr     string
@@ -121,7 +123,11 @@ func openShop(t testing.TB, change ...func(*Config)) *shop {
 		t.Fatal(err)
 	}
 	s.spool.Sealing(0)
-	c := Config{Spool: s.spool, Sites: s.sites, Keys: s.keys, DayKeys: s.days, Agents: privacy.NewAgents(100), Now: s.now, Registerer: s.reg}
+	if s.suppressed, err = suppress.Open(suppress.Dir(dir), suppress.Options{Now: s.now}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.suppressed.Close() })
+	c := Config{Spool: s.spool, Sites: s.sites, Keys: s.keys, DayKeys: s.days, Suppressed: s.suppressed, Agents: privacy.NewAgents(100), Now: s.now, Registerer: s.reg}
 	for _, f := range change {
 		f(&c)
 	}

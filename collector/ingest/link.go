@@ -32,6 +32,11 @@ func (s *Server) makeLink(r *request) Reason {
 	v, now := &r.visitor, time.UnixMilli(r.received)
 	if !v.known || v.lane != privacy.LaneDecide || v.agent.Bot != (privacy.Bucket{}) {
 		v.send = false
+		if len(r.withdrawn) > 0 {
+			if reason := s.store(r); reason != Taken {
+				return reason
+			}
+		}
 		r.tell(now)
 		return NoVisitor
 	}

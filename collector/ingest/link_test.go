@@ -126,10 +126,13 @@ func TestLinkIsForVisitorsOfLaneDecideOnly(t *testing.T) {
 	f("cookie of another site", "no-visitor", "decide; default", false, wide)
 	f("GPC", "no-visitor", "count; gpc", true, cookie, header("Sec-GPC", "1"))
 	f("DNT", "no-visitor", "count; dnt", true, cookie, header("DNT", "1"))
-	f("opted out", "no-visitor", "count; opt-out", true, cookie, withCookie("_bk_out", "1"))
 	f("a program", "no-visitor", "decide; recorded", false, cookie, func(r *http.Request) { r.Header.Set("User-Agent", "Googlebot/2.1") })
 	if all := s.stored(); len(all) != 0 {
 		t.Errorf("asking for a link stored %+v", all)
+	}
+	f("opted out", "no-visitor", "count; opt-out", true, cookie, withCookie("_bk_out", "1"))
+	if e := s.one(); e.Kind != event.Consent || e.Suppress == ([16]byte{}) {
+		t.Errorf("a cookie that its visitor's opt-out did not reach is not withdrawn: %+v", e)
 	}
 }
 
@@ -253,18 +256,22 @@ func TestPrivacySignalsLowerWhatALinkTokenAllows(t *testing.T) {
 	f("count; opt-out", "null", withCookie("_bk_out", "1"))
 	f("count; gpc", yes, header("Sec-GPC", "1"))
 	f("decide; choice", yes)
-	if e := f("count; denied", no); e.Kind != event.Consent || e.Visitor == [16]byte{} || e.Choice != privacy.LaneCount {
-		t.Errorf("a withdrawal that came with a token left no proof: %+v", e)
-	}
-	if e := f("count; denied", no); e.Kind == event.Consent {
-		t.Error("the same withdrawal is recorded again")
-	}
 	newer := `{"decide":true,"measure":true,"src":"banner","ver":"2027-01"}`
 	if e := f("decide; choice", newer); e.Kind != event.Consent || e.ConsentPolicy != "2027-01" {
 		t.Errorf("consent to another text left no proof: %+v", e)
 	}
 	if e := f("decide; choice", newer); e.Kind == event.Consent {
 		t.Error("the same consent is recorded again")
+	}
+	if e := f("count; denied", no); e.Kind != event.Consent || e.Visitor == [16]byte{} || e.Choice != privacy.LaneCount {
+		t.Errorf("a withdrawal that came with a token left no proof: %+v", e)
+	}
+	if e := f("count; denied", no); e.Kind == event.Consent {
+		t.Error("the same withdrawal is recorded again")
+	}
+	s.pass(time.Second)
+	if e := f("count; denied", newer); e.Kind == event.Consent {
+		t.Error("a consent that came with the token of somebody who said no is recorded")
 	}
 }
 

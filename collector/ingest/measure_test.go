@@ -146,6 +146,7 @@ func TestWithoutTheKeyOfTheDayEventsAreCountedAndSoSaid(t *testing.T) {
 		t.Errorf("lane %q, cookies %v", got.lane(), got.Cookies())
 	}
 	// And a site's default expires nobody's cookie.
+	mine = withCookie("_bk_reports", s.post(choose("reports", yes)).cookie("_bk_reports").Value)
 	if got := s.post(batch("reports", pageView), mine); len(got.Cookies()) != 0 || got.lane() != "decide; recorded" {
 		t.Errorf("lane %q, cookies %v", got.lane(), got.Cookies())
 	}

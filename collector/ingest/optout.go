@@ -47,7 +47,7 @@ func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https bool) Reason 
 	r := s.acquire(ctx)
 	r.tenant = t
 	r.visitor.lane, r.visitor.cause = privacy.LaneCount, privacy.CauseOptOut
-	s.consent(r, visit.ID(t.keys), &privacy.Choice{Source: optOutSource, At: now})
+	s.withdraw(r, visit.ID(t.keys), &privacy.Choice{Source: optOutSource, At: now})
 	reason := s.store(r)
 	s.release(r)
 	return reason

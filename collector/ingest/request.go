@@ -11,6 +11,7 @@ import (
 	"beckon/internal/event"
 	"beckon/internal/privacy"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 // request is one request that brings events, from its first byte to the reply. It is the only place
@@ -44,12 +45,13 @@ type request struct {
 	visitor visitor
 
 	// The event in hand, and what became of the others.
-	raw      *rawEvent
-	event    event.Event
-	entries  []spool.Entry
-	position []int // of each entry in the batch; ofConsent for what we made ourselves
-	dropped  []drop
-	counts   []spool.Count
+	raw       *rawEvent
+	event     event.Event
+	entries   []spool.Entry
+	position  []int // of each entry in the batch; ofConsent for what we made ourselves
+	dropped   []drop
+	withdrawn []suppress.Entry // visitors who said no with this request
+	counts    []spool.Count
 
 	// Memory kept from one request to the next.
 	texts  privacy.Scratch // of event, choice and visitor
@@ -104,7 +106,7 @@ func (r *request) reset() {
 	*r = request{
 		event: r.event, parser: r.parser, texts: r.texts,
 		raws: r.raws[:0], keys: r.keys[:0], entries: r.entries[:0], position: r.position[:0],
-		dropped: r.dropped[:0], counts: r.counts[:0],
+		dropped: r.dropped[:0], counts: r.counts[:0], withdrawn: r.withdrawn[:0],
 		number: r.number[:0], record: r.record[:0], reply: r.reply[:0],
 	}
 }

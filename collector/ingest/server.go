@@ -35,6 +35,7 @@ import (
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 // Appender is what ingest needs of the spool. Append stores all entries or none, before it returns; it
@@ -51,6 +52,17 @@ type Keys interface {
 	Site(id string) (*keyring.Site, error)
 }
 
+// Suppressed knows who said no, by suppress.KeyOf.
+type Suppressed interface {
+	Find(key privacy.ID) (cause privacy.Cause, at time.Time) // CauseNone: they did not
+	Add(entries ...suppress.Entry) error
+}
+
+type nobody struct{}
+
+func (nobody) Find(privacy.ID) (cause privacy.Cause, at time.Time) { return privacy.CauseNone, at }
+func (nobody) Add(...suppress.Entry) error                         { return nil }
+
 // Places finds the country and the region of a network.
 type Places interface {
 	Country(privacy.Network) privacy.Bucket
@@ -65,6 +77,7 @@ type Config struct {
 	Keys           Keys
 	Agents         *privacy.Agents
 	DayKeys        *daykey.Keys   // of lane measure; nil: its events are lowered to count
+	Suppressed     Suppressed     // nil: nobody is, and nobody can be
 	Geo            Places         // nil: no countries
 	PathPrefix     string         // in front of every route, such as "/px"; "" = none
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
@@ -122,6 +135,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Suppressed == nil {
+		c.Suppressed = nobody{}
 	}
 	if c.ReadTimeout == 0 {
 		c.ReadTimeout = readTimeout

@@ -7,6 +7,7 @@ import (
 	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/privacy"
+	"beckon/internal/suppress"
 )
 
 // visitor is what is known of the sender after the privacy step: reduced values, and the cookie, whose
@@ -25,12 +26,14 @@ type visitor struct {
 
 	cookies cookie.Jar
 	visit   privacy.Visit
-	known   bool // a valid cookie came along
+	known   bool // a valid cookie came along, of a visitor who has not said no
 	send    bool // the reply sets the cookie
 	expire  bool // the reply expires it
 
 	link   privacy.Link
-	linked bool // no valid cookie, but a valid link token
+	linked bool // no valid cookie, but a valid link token, of a visitor who has not said no
+
+	revoked privacy.ID // the visitor for whom the sender speaks, when they have said no
 }
 
 // meet is the privacy step of a request: it reads what the sender's connection, headers and cookies say,
@@ -60,6 +63,7 @@ func (s *Server) meet(r *request) {
 		r.choice.At = r.chosenTime(now)
 		signals.Choice = &r.choice
 	}
+	s.heed(r, &signals)
 	v.lane, v.cause = privacy.Choose(r.tenant.site.Consent, signals)
 	s.recognise(r, now)
 }
@@ -81,17 +85,42 @@ func (s *Server) claim(r *request, now time.Time) (recorded privacy.Lane) {
 	return privacy.LaneNone
 }
 
+// heed looks up whether the visitor for whom the sender speaks has said no. If so, nobody is known: a
+// consent makes a new visitor, where there can be one. A consent that was given before the no is none, such
+// as that of another tab whose request was on its way.
+func (s *Server) heed(r *request, signals *privacy.Signals) {
+	v := &r.visitor
+	if v.id.IsZero() {
+		return
+	}
+	cause, since := s.config.Suppressed.Find(suppress.KeyOf(r.tenant.keys, v.id))
+	if cause == privacy.CauseNone {
+		return
+	}
+	v.revoked, v.id, v.since = v.id, privacy.ID{}, 0
+	v.known, v.linked = false, false
+	signals.Revoked = cause
+	if r.chosen && r.choice.Decide && (r.cookieless || r.choice.At.Before(since)) {
+		r.chosen, signals.Choice = false, nil
+	}
+}
+
 // recognise leaves the ids to a visitor in lane decide and makes a new visitor where nobody is known; in lane
 // measure there is the id of the day. Outside decide the cookie goes when somebody's will put the visitor there.
 // A choice that changed is recorded once.
 func (s *Server) recognise(r *request, now time.Time) {
 	v, keys := &r.visitor, r.tenant.keys
 	if v.lane != privacy.LaneDecide {
-		who := v.id
+		who, revoked := v.id, v.revoked
 		v.id, v.since = privacy.ID{}, 0
 		v.expire = !r.cookieless && privacy.ExpiresVisit(v.lane, v.cause)
-		if !who.IsZero() && r.chosen && !r.choice.Decide {
-			s.consent(r, who, &r.choice)
+		switch {
+		case !who.IsZero() && r.chosen && !r.choice.Decide:
+			s.withdraw(r, who, &r.choice)
+		case !revoked.IsZero() && r.chosen && !r.choice.Decide: // who was not answered says it again
+			s.withdraw(r, revoked, &r.choice)
+		case v.known && v.cookies.OptedOut: // a cookie that was on its way to them when they opted out
+			s.withdraw(r, who, &privacy.Choice{Source: optOutSource, At: now})
 		}
 		s.measure(r)
 		return

@@ -53,6 +53,8 @@ type Event struct {
 	Choice                       privacy.Lane
 	ConsentSource, ConsentPolicy privacy.Label
 	ConsentAt                    int64
+	// Suppress is set when the choice withdraws: the entry of internal/suppress that says so to other hosts.
+	Suppress privacy.ID
 
 	ExpiresDay        uint16 // when the event may be forgotten
 	ProfileExpiresDay uint16 // when what is derived for the visitor may be forgotten

@@ -64,7 +64,7 @@ func full() *Event {
 		Price: Amount{125_000, true}, CartValue: Amount{375_000, true}, Value: Amount{400_000, true}, Discount: Amount{10_000, true}, Tax: Amount{76_000, true}, Shipping: Amount{0, true},
 		Items: []Item{{label("mug"), label("blue"), 2, Amount{125_000, true}}, {label("jug"), privacy.Label{}, 1, Amount{}}},
 		Order: id("order"), Coupon: id("coupon"), Customer: id("customer"), Offer: label("welcome-back"), Decision: label("abc123"), QueryLength: 17,
-		Choice: privacy.LaneDecide, ConsentSource: label("banner"), ConsentPolicy: label("2026-05"), ConsentAt: 1_794_999_998_000,
+		Choice: privacy.LaneDecide, ConsentSource: label("banner"), ConsentPolicy: label("2026-05"), ConsentAt: 1_794_999_998_000, Suppress: id("suppress"),
 		ExpiresDay: 21_000, ProfileExpiresDay: 20_900,
 	}
 }
@@ -87,7 +87,7 @@ func TestRecordKeepsEveryField(t *testing.T) {
 		OS: "Linux", Bot: "tool", Path: "/mugs/blue", Referrer: "news.example", UTMSource: "news", UTMMedium: "mail", UTMName: "spring",
 		Product: "mug", Variant: "blue", Category: "mugs", Currency: "USD", Offer: "welcome-back", Decision: "abc123",
 		ConsentSource: "banner", ConsentPolicy: "2026-05",
-		Visitor: e.Visitor.Bytes(), Session: e.Session.Bytes(), Order: e.Order.Bytes(), Coupon: e.Coupon.Bytes(), Customer: e.Customer.Bytes(),
+		Visitor: e.Visitor.Bytes(), Session: e.Session.Bytes(), Order: e.Order.Bytes(), Coupon: e.Coupon.Bytes(), Customer: e.Customer.Bytes(), Suppress: e.Suppress.Bytes(),
 		Rate: e.Rate, Price: e.Price, CartValue: e.CartValue, Value: e.Value, Discount: e.Discount, Tax: e.Tax, Shipping: e.Shipping,
 		Quantity: 3, QueryLength: 17, ExpiresDay: 21_000, ProfileExpiresDay: 20_900,
 		Items: []StoredItem{{"mug", "blue", 2, Amount{125_000, true}}, {"jug", "", 1, Amount{}}},

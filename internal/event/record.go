@@ -25,6 +25,7 @@ import (
 //	[order 16] [coupon 16] [customer 16]
 //	[price][cart value][value][discount][tax][shipping]   uvarint ten-thousandths each
 //	[consent at varint ms]              flagConsent
+//	[suppress 16]                       flagSuppress
 //	items     uvarint count, then per item: product, variant, uvarint quantity, uvarint price+1 or 0
 //
 // A record never changes once written; another layout takes another version byte.
@@ -43,6 +44,7 @@ const (
 	flagTax
 	flagShipping
 	flagConsent
+	flagSuppress
 )
 
 const (
@@ -84,6 +86,9 @@ func (e *Event) AppendTo(dst []byte) []byte {
 	}
 	if e.ConsentAt != 0 {
 		dst = binary.AppendVarint(dst, e.ConsentAt)
+	}
+	if !e.Suppress.IsZero() {
+		dst = appendID(dst, e.Suppress.Bytes())
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(e.Items)))
 	for i := range e.Items {
@@ -151,6 +156,7 @@ func (e *Event) flags() uint16 {
 		set(flagPrice<<i, a.Set)
 	}
 	set(flagConsent, e.ConsentAt != 0)
+	set(flagSuppress, !e.Suppress.IsZero())
 	return f
 }
 

@@ -30,6 +30,7 @@ type Stored struct {
 	Offer, Decision                                    string
 	ConsentSource, ConsentPolicy                       string
 	Visitor, Session, Order, Coupon, Customer          [16]byte
+	Suppress                                           [16]byte
 	Rate                                               int64
 	Price, CartValue, Value, Discount, Tax, Shipping   Amount
 	Quantity                                           uint32
@@ -116,6 +117,9 @@ func (s *Stored) decodeOptional(c *cursor, flags uint16) {
 	}
 	if flags&flagConsent != 0 {
 		s.ConsentAt = c.varint()
+	}
+	if flags&flagSuppress != 0 {
+		s.Suppress = c.id()
 	}
 }
 

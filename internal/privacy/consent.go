@@ -34,13 +34,15 @@ type Signals struct {
 	GPC, DNT, OptOut bool
 	Choice           *Choice // of this request; nil = none
 	Recorded         Lane    // Visit.Recorded of a valid cookie; none without one
+	Revoked          Cause   // why the visitor of a valid cookie is suppressed; none = is not
 	Country          string  // ISO code, empty when unknown
 }
 
 // Choose returns the lane of an event and what put it there (docs/design.md).
 //
 // Without a choice the site's default for the visitor's country stands. A choice, or one recorded in
-// the cookie, replaces it and may raise the lane up to Policy.Allow. GPC, DNT and the opt-out cookie
+// the cookie, replaces it and may raise the lane up to Policy.Allow. A suppressed visitor's cookie stands
+// for the no that suppressed them, until they choose anew. GPC, DNT and the opt-out cookie
 // only lower, whatever was chosen; they are named as the cause also when the lane was that low already,
 // since they say more about the visitor's will than a default does.
 func Choose(p Policy, s Signals) (Lane, Cause) {
@@ -55,6 +57,8 @@ func Choose(p Policy, s Signals) (Lane, Cause) {
 		if s.Choice.lane() == LaneCount {
 			cause = CauseDenied
 		}
+	case s.Revoked != CauseNone:
+		lane, cause = LaneCount, s.Revoked
 	case s.Recorded != LaneNone:
 		lane, cause = min(s.Recorded, ceiling), CauseRecorded
 	}

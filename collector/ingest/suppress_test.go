@@ -1,0 +1,194 @@
+package ingest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"beckon/internal/event"
+	"beckon/internal/privacy"
+	"beckon/internal/suppress"
+)
+
+const (
+	never = `{"decide":false,"measure":false}`
+	only  = `{"decide":false,"measure":true}`
+)
+
+// keyOf is the entry of the visitor of a row.
+func (s *shop) keyOf(site string, e event.Stored) privacy.ID {
+	s.Helper()
+	keys, err := s.keys.Site(site)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return suppress.KeyOf(keys, privacy.StoredID(e.Visitor))
+}
+
+// Each way of saying no ends the visitor: a copy of the cookie makes nobody known, and is taken away.
+func TestCookieReplayedAfterANoMakesNobodyKnown(t *testing.T) {
+	f := func(name, site, lane string, sayNo func(*shop, with)) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			s := openShop(t)
+			copied := withCookie("_bk_"+site, s.post(choose(site, yes)).cookie("_bk_"+site).Value)
+			mine := s.stored()[0]
+			s.pass(time.Second)
+			sayNo(s, copied)
+			row := s.one()
+			if want := s.keyOf(site, mine).Bytes(); row.Kind != event.Consent || row.Suppress != want || row.Visitor != mine.Visitor {
+				t.Fatalf("row %+v, want a withdrawal of %x under the name %x", row, mine.Visitor, want)
+			}
+			got := s.post(batch(site, pageView), copied)
+			if c := got.cookie("_bk_" + site); got.StatusCode != 204 || got.lane() != lane || c == nil || c.MaxAge >= 0 {
+				t.Fatalf("replayed: %d, lane %q, cookie %v", got.StatusCode, got.lane(), c)
+			}
+			if e := s.one(); e.Visitor != ([16]byte{}) || e.Session != ([16]byte{}) || e.VisitorSince != 0 || e.Lane != privacy.LaneCount || e.Order != ([16]byte{}) {
+				t.Fatalf("replayed: stored %+v", e)
+			}
+			got = s.get("/p.gif?s="+site+"&n=page_view", copied)
+			if got.StatusCode != 200 || got.lane() != lane {
+				t.Fatalf("replayed to the pixel: %d, lane %q", got.StatusCode, got.lane())
+			}
+			s.one()
+
+			s.pass(time.Second)
+			again := s.post(choose(site, fmt.Sprintf(`{"decide":true,"measure":true,"at":%d}`, s.now().UnixMilli())), copied)
+			if again.lane() != "decide; choice" || again.cookie("_bk_"+site) == nil {
+				t.Fatalf("a new consent: lane %q, cookies %v", again.lane(), again.Cookies())
+			}
+			for _, e := range s.stored() {
+				if e.Visitor == mine.Visitor || e.Visitor == ([16]byte{}) {
+					t.Errorf("a new consent revives the old visitor: %+v", e)
+				}
+			}
+		})
+	}
+	f("denial", "asks", "count; denied", func(s *shop, cookie with) { s.post(`{"v":1,"s":"asks","c":`+never+`}`, cookie) })
+	f("measure only", "asks", "count; denied", func(s *shop, cookie with) { s.post(`{"v":1,"s":"asks","c":`+only+`}`, cookie) })
+	f("denial where everybody is a visitor by default", "demo", "count; denied", func(s *shop, cookie with) { s.post(`{"v":1,"s":"demo","c":`+never+`}`, cookie) })
+	f("opt-out", "demo", "count; opt-out", func(s *shop, cookie with) { s.do("POST", "/optout", "", cookie) })
+	f("denial in a pixel", "asks", "count; denied", func(s *shop, cookie with) {
+		s.get("/p.gif?s=asks&n=nonsense&c=count", cookie) // refused, and the no counts all the same
+	})
+	f("cookie that was set while its visitor opted out", "asks", "count; opt-out", func(s *shop, cookie with) {
+		s.post(`{"v":1,"s":"asks","e":[]}`, cookie, withCookie(privacy.OptOutCookie, "1"))
+	})
+}
+
+func TestSignalsThatAreNoWithdrawalSuppressNobody(t *testing.T) {
+	s := openShop(t)
+	cookie := withCookie("_bk_asks", s.post(choose("asks", yes)).cookie("_bk_asks").Value)
+	s.post(batch("asks", pageView), cookie, header("Sec-GPC", "1"))
+	s.post(batch("asks", pageView), cookie, header("DNT", "1"))
+	s.post(`{"v":1,"s":"asks","c":` + never + `}`)                               // nobody's
+	s.post(`{"v":1,"s":"asks","c":`+never+`}`, withCookie("_bk_asks", "forged")) // nobody's
+	s.do("POST", "/optout", "", withCookie("_bk_asks", "forged"))                // nobody's
+	if got := s.post(batch("asks", pageView), cookie); got.lane() != "decide; recorded" || s.suppressed.Len() != 0 {
+		t.Errorf("lane %q, %d suppressed", got.lane(), s.suppressed.Len())
+	}
+}
+
+// Another tab's batch, which was on its way while its visitor said no, brings the consent of before.
+func TestConsentFromBeforeTheNoIsNone(t *testing.T) {
+	s := openShop(t)
+	old := fmt.Sprintf(`{"decide":true,"measure":true,"at":%d}`, s.now().UnixMilli())
+	cookie := withCookie("_bk_asks", s.post(choose("asks", old)).cookie("_bk_asks").Value)
+	s.pass(10 * time.Second)
+	s.post(`{"v":1,"s":"asks","c":`+never+`}`, cookie)
+	s.stored()
+	got := s.post(choose("asks", old), cookie)
+	if c := got.cookie("_bk_asks"); got.lane() != "count; denied" || c == nil || c.MaxAge >= 0 {
+		t.Errorf("lane %q, cookie %v", got.lane(), c)
+	}
+	if e := s.one(); e.Kind == event.Consent || e.Visitor != ([16]byte{}) {
+		t.Errorf("stored %+v", e)
+	}
+}
+
+// Whoever was not answered says it again. A spool that has the row does not need it twice; one that lost its
+// memory of it takes it again.
+func TestNoSaidAgainIsStillOneRow(t *testing.T) {
+	s := openShop(t)
+	cookie := withCookie("_bk_asks", s.post(choose("asks", yes)).cookie("_bk_asks").Value)
+	s.stored()
+	for range 2 {
+		if got := s.do("POST", "/optout", "", cookie); got.StatusCode != 204 {
+			t.Fatalf("got %d", got.StatusCode)
+		}
+		s.post(`{"v":1,"s":"asks","c":`+never+`}`, cookie)
+	}
+	if e := s.one(); e.Suppress == ([16]byte{}) || s.suppressed.Len() != 1 {
+		t.Fatalf("row %+v, %d suppressed", e, s.suppressed.Len())
+	}
+}
+
+// brokenList is a list whose disk refuses what it is told.
+type brokenList struct{ Suppressed }
+
+func (b brokenList) Add(e ...suppress.Entry) error {
+	_ = b.Suppressed.Add(e...) // in force all the same, as suppress promises
+	return suppress.ErrFull
+}
+
+func TestNoThatTheListCannotKeepIsRefusedAndInForce(t *testing.T) {
+	s := openShop(t, func(c *Config) { c.Suppressed = brokenList{c.Suppressed} })
+	cookie := withCookie("_bk_demo", s.post(batch("demo", pageView)).cookie("_bk_demo").Value)
+	s.stored()
+	out := s.do("POST", "/optout", "", cookie)
+	if c := out.cookie("_bk_demo"); out.StatusCode != 503 || out.reason() != "spool-full" || c == nil || c.MaxAge >= 0 || out.cookie(privacy.OptOutCookie) == nil {
+		t.Fatalf("got %d %q, cookies %v", out.StatusCode, out.reason(), out.Cookies())
+	}
+	if e := s.one(); e.Suppress == ([16]byte{}) {
+		t.Errorf("the row, by which other hosts and this one hear of it, is %+v", e)
+	}
+	if got := s.post(batch("demo", pageView), cookie); got.lane() != "count; opt-out" {
+		t.Errorf("lane %q", got.lane())
+	}
+}
+
+func TestNoThatTheSpoolCannotKeepIsStillInForceOnThisHost(t *testing.T) {
+	s := openShop(t)
+	cookie := withCookie("_bk_demo", s.post(batch("demo", pageView)).cookie("_bk_demo").Value)
+	mine := s.one()
+	s.spool.Close()
+	if out := s.do("POST", "/optout", "", cookie); out.StatusCode != 503 {
+		t.Fatalf("got %d", out.StatusCode)
+	}
+	if cause, _ := s.suppressed.Find(s.keyOf("demo", mine)); cause != privacy.CauseOptOut {
+		t.Errorf("cause %q", cause)
+	}
+}
+
+// A link token is out of its visitor's hands: in a cart, at a payment provider. What comes with it after
+// the no is nobody's.
+func TestLinkTokenOfASuppressedVisitorSpeaksForNobody(t *testing.T) {
+	s := openShop(t)
+	cookie := s.shopper("demo")
+	token := s.link("demo", cookie)
+	mine := s.stored()[0].Visitor
+	s.do("POST", "/optout", "", withCookie("_bk_demo", cookie))
+	s.one()
+	if got := s.post(linked("demo", token), header("Origin", "null")); got.StatusCode != 204 || got.lane() != "count; opt-out" {
+		t.Errorf("got %d, lane %q", got.StatusCode, got.lane())
+	}
+	if e := s.one(); e.Visitor != ([16]byte{}) || e.Session != ([16]byte{}) || e.VisitorSince != 0 || e.Lane != privacy.LaneCount {
+		t.Errorf("stored %+v", e)
+	}
+	if got := s.get("/link?s=demo", withCookie("_bk_demo", cookie), header("Origin", shopOrigin)); got.reason() != "no-visitor" {
+		t.Errorf("a new link: %d %q", got.StatusCode, got.reason())
+	}
+
+	// The shop's server may bring the no itself, with the token.
+	cookie = s.shopper("demo")
+	token = s.link("demo", cookie)
+	theirs := s.stored()[0].Visitor
+	s.pass(time.Second)
+	s.post(fmt.Sprintf(`{"v":1,"s":"demo","k":%q,"c":%s}`, token, never), header("Origin", "null"))
+	if e := s.one(); e.Visitor != theirs || e.Visitor == mine || e.Suppress == ([16]byte{}) {
+		t.Errorf("stored %+v", e)
+	}
+	if got := s.post(batch("demo", pageView), withCookie("_bk_demo", cookie)); got.lane() != "count; denied" {
+		t.Errorf("lane %q", got.lane())
+	}
+}
