@@ -15,6 +15,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -67,6 +68,10 @@ type Server struct {
 	tokens *tokenCache
 	turns  [turns]sync.Mutex // for first serves, by visitor
 	http   *fasthttp.Server
+
+	mu       sync.Mutex
+	listener net.Listener // guarded by mu; nil before Serve
+	stopping bool         // guarded by mu
 }
 
 // turns is how many visitors can be given something at once: more than a disk commits together.
@@ -98,11 +103,31 @@ func New(c Config) *Server {
 	return s
 }
 
-// Serve answers on l until Shutdown.
-func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+// Serve answers on l until Shutdown, which may come before it.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listener = l
+	stopping := s.stopping
+	s.mu.Unlock()
+	if stopping {
+		return l.Close()
+	}
+	return s.http.Serve(l)
+}
 
 // Shutdown stops listening and waits for the requests under way, until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopping = true
+	if s.listener != nil {
+		s.listener.Close() // fasthttp does not know it yet when Serve has just begun
+	}
+	s.mu.Unlock()
+	if err := s.http.ShutdownWithContext(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // quiet drops fasthttp's own log lines, which may quote what a client sent; refusals are counted.
 type quiet struct{}
