@@ -126,6 +126,9 @@ func describe(h Hints) Agent {
 	agent := Agent{Browser: browserOf(ua), OS: osOf(ua)}
 	agent.Device = deviceOf(ua, agent.OS)
 	agent.Bot = botReason(h.UserAgent)
+	if agent.Bot == (Bucket{}) && bytes.Contains(h.Brands, headlessBrand) {
+		agent.Bot = botHeadless // also where the user agent was changed, as scripts do first
+	}
 	applyHints(&agent, h)
 	return agent
 }

@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"sync"
@@ -100,7 +101,6 @@ func TestParseLetsHintsWin(t *testing.T) {
 	f(frozen, `"Google Chrome";v="142","Microsoft Edge";v="142"`, "?1", `"Android"`, "mobile edge android")
 	f(frozen, `"Chromium";v="142"`, "?0", `"Android"`, "tablet chrome android")
 	f(frozen, `"Not A;Brand";v="99"`, "", "", "mobile chrome android")
-	f(desktop, `"Chromium";v="142", "HeadlessChrome";v="142"`, "?0", `"Linux"`, "desktop chrome linux") // how a test browser looks
 	f(desktop, "", "?0", `"Chrome OS"`, "desktop chrome chromeos")
 	f(desktop, "", "", `"Android"`, "mobile chrome android") // "desktop site" on a telephone
 	f(frozen, "", "?0", `"Windows"`, "desktop chrome windows")
@@ -186,6 +186,10 @@ func TestParseNamesBots(t *testing.T) {
 			t.Errorf("purpose %q: bot %q, want %q", purpose, got, want)
 		}
 	}
+	headless := Hints{UserAgent: []byte(people[2].ua), Brands: []byte(`"Chromium";v="142", "HeadlessChrome";v="142", "Not A Brand";v="9"`)}
+	if got := agents.Parse(headless).Bot; got != botHeadless {
+		t.Errorf("a brand of HeadlessChrome: bot %q", got)
+	}
 	f2("prefetch", people[0].ua, "prefetch")
 	f2("prefetch;prerender", people[0].ua, "prefetch")
 	f2("Prefetch;anonymous-client-ip", people[0].ua, "prefetch")
@@ -243,6 +247,9 @@ func TestAgentsRememberNoUserAgentAndStayBounded(t *testing.T) {
 	if len(kept) > 4 {
 		t.Fatalf("10,000 made-up agents left the words %v", kept)
 	}
+	if one, other := NewAgents(1), NewAgents(1); one.hash(Hints{}) == other.hash(Hints{}) {
+		t.Fatal("two processes would have one seed: somebody outside could aim at a place of the table")
+	}
 	h := Hints{UserAgent: []byte(people[0].ua)}
 	agents.Parse(h)
 	allocs(t, "a remembered agent", 0, func() { agents.Parse(h) })
@@ -294,7 +301,7 @@ func FuzzBrandFamily(f *testing.F) {
 
 func FuzzParse(f *testing.F) {
 	for _, p := range people {
-		f.Add([]byte(p.ua), []byte(`"Brave"`), []byte(`"Windows"`))
+		f.Add([]byte(p.ua), []byte(`"Brave"`), []byte("?1"), []byte(`"Windows"`), []byte("prefetch"))
 	}
 	words := map[string]bool{}
 	for _, rules := range [][]rule{browserRules, osRules, deviceRules} {
@@ -307,23 +314,60 @@ func FuzzParse(f *testing.F) {
 			words[b.s] = true
 		}
 	}
-	for _, b := range []Bucket{other, deviceDesktop, deviceMobile, deviceTablet, {}, botCrawler, botTool, botHeadless, botNoAgent, botPrefetch} {
+	for _, b := range []Bucket{other, deviceDesktop, deviceMobile, deviceTablet, {}} {
 		words[b.s] = true
 	}
-	f.Fuzz(func(t *testing.T, ua, brands, platform []byte) {
-		a := describe(Hints{UserAgent: cut(ua, maxAgentBytes), Brands: brands, Platform: platform})
+	for _, b := range BotReasons() {
+		words[b.s] = true
+	}
+	agents := NewAgents(1 << 10)
+	f.Fuzz(func(t *testing.T, ua, brands, mobile, platform, purpose []byte) {
+		h := Hints{UserAgent: ua, Brands: brands, Mobile: mobile, Platform: platform, Purpose: purpose}
+		a := agents.Parse(h)
 		for _, b := range []Bucket{a.Device, a.Browser, a.OS, a.Bot} {
 			if !words[b.s] {
 				t.Fatalf("%q is of no closed list", b)
 			}
 		}
+		if again := agents.Parse(h); again != a {
+			t.Fatalf("first %v, then %v", a, again)
+		}
+		// What stands behind the limits has no say.
+		h.UserAgent = append(cut(bytes.Clone(ua), maxAgentBytes), bytes.Repeat([]byte("x"), max(0, maxAgentBytes-len(ua)))...)
+		longer := h
+		longer.UserAgent = append(bytes.Clone(h.UserAgent), " Googlebot/2.1"...)
+		if one, other := NewAgents(1).Parse(h), NewAgents(1).Parse(longer); one != other {
+			t.Fatalf("%v, and with more behind it %v", one, other)
+		}
 	})
 }
 
 func BenchmarkDescribe(b *testing.B) {
-	h := Hints{UserAgent: []byte(people[4].ua)}
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = describe(h)
+	for name, ua := range map[string]string{
+		"usual": people[4].ua,
+		// The longest that is read of what takes the parsers longest: nesting, near misses of the crawler list and
+		// of each rule.
+		"brackets":    strings.Repeat("(", maxAgentBytes),
+		"tokens":      strings.Repeat("a/1 ", maxAgentBytes/4),
+		"near misses": strings.Repeat("Goog Bin Yand ", maxAgentBytes/14),
+		"bots":        strings.Repeat("cubot ", maxAgentBytes/6),
+		"mails":       "Mozilla/5.0 " + strings.Repeat("a@1.", maxAgentBytes/4),
+		"compatible":  "Mozilla/5.0 (compatible; MSIE" + strings.Repeat(" TV", maxAgentBytes/3),
+		"comments":    "Mozilla/5.0 (" + strings.Repeat("; U (", maxAgentBytes/5),
+	} {
+		h := Hints{UserAgent: cut([]byte(ua), maxAgentBytes)}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = describe(h)
+			}
+		})
 	}
+	agents, h := NewAgents(64), Hints{UserAgent: []byte(people[4].ua)}
+	b.Run("remembered", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_ = agents.Parse(h)
+		}
+	})
 }

@@ -12,6 +12,9 @@ var (
 	botDriven   = Bucket{"webdriver"}
 )
 
+// headlessBrand is Google Chrome's brand without a window.
+var headlessBrand = []byte(`"HeadlessChrome"`)
+
 // BotReasons lists the reasons.
 func BotReasons() []Bucket {
 	return []Bucket{botCrawler, botTool, botHeadless, botNoAgent, botPrefetch, botDriven}

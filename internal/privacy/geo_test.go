@@ -3,6 +3,7 @@ package privacy
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
+	"github.com/oschwald/maxminddb-golang/v2"
 )
 
 const built = 1_790_000_000
@@ -259,6 +261,7 @@ func TestOpenGeoRefusesWhatItCannotRead(t *testing.T) {
 	f("text", []byte("<html>not found</html>"), "not a MaxMind DB file")
 	f("a cut file", b[:len(b)/2], "not a MaxMind DB file")
 	f("a file without its beginning", b[64:], "damaged")
+	f("a tree whose branches lead to one another", entangled(t, b), "damaged: the tree is none")
 	f("a file without a country", geoBytes(t, "GeoLite2-ASN", built, func(string, string) mmdbtype.DataType {
 		return mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496)}
 	}), "no record has a country")
@@ -268,6 +271,28 @@ func TestOpenGeoRefusesWhatItCannotRead(t *testing.T) {
 	if _, err := OpenGeo(filepath.Join(t.TempDir(), "none.mmdb")); err == nil {
 		t.Error("a missing file was opened")
 	}
+}
+
+// entangled gives each of the first nodes one successor twice: as many ways lead down as the powers of two.
+func entangled(t *testing.T, b []byte) []byte {
+	t.Helper()
+	const size, nodes = 6, 60 // two records of 24 bits
+	b = bytes.Clone(b)
+	var end [4]byte
+	db, err := maxminddb.OpenBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range nodes {
+		next := uint32(i + 1)
+		if i == nodes-1 {
+			next = uint32(db.Metadata.NodeCount) // no record
+		}
+		binary.BigEndian.PutUint32(end[:], next)
+		copy(b[i*size:], end[1:])
+		copy(b[i*size+3:], end[1:])
+	}
+	return b
 }
 
 func TestGeoIsNotTouchedByASwappedFile(t *testing.T) {
