@@ -11,6 +11,7 @@
 package loader
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -41,7 +42,7 @@ const (
 	sealFactor = 8           // a batch gathers for eight times as long as its insert takes
 	recent     = 9           // inserts whose median counts
 
-	minPatience = time.Minute // with one try of one batch
+	patience    = time.Minute // with one try of one batch
 	maxPatience = 30 * time.Minute
 	minBackoff  = 200 * time.Millisecond
 	maxBackoff  = 5 * time.Second
@@ -54,7 +55,8 @@ type Config struct {
 	Table      inserter // of Events, or another *Table
 	Connect    func(context.Context) (driver.Conn, error)
 	Database   string
-	DeadLetter string // file for records that are no rows
+	DeadLetter string        // file for records that are no rows
+	Patience   time.Duration // with one try of one batch at first; 0 = 1 minute
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -76,7 +78,8 @@ func New(c Config) *Loader {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Loader{Config: c, gathering: minSealing, sent: map[spool.BatchID]bool{}, patience: minPatience, m: newMetrics(c.Registerer)}
+	c.Patience = cmp.Or(c.Patience, patience)
+	return &Loader{Config: c, gathering: minSealing, sent: map[spool.BatchID]bool{}, patience: c.Patience, m: newMetrics(c.Registerer)}
 }
 
 // Run loads batches until ctx ends or the spool fails. It needs no ClickHouse to start with: while
@@ -272,7 +275,7 @@ func (l *Loader) succeeded(took time.Duration, rows int) {
 func (l *Loader) wentWell() {
 	l.m.failing.Set(0)
 	l.refused.Store(false)
-	l.patience = minPatience
+	l.patience = l.Patience
 }
 
 // sealingFor returns how long a batch should gather, from the durations of recent inserts.

@@ -97,12 +97,18 @@ func cutOff(t *testing.T, dir, db string, conn *dying) {
 // brokenFeed makes a feed throw and returns what mends it.
 func brokenFeed(t *testing.T, conn driver.Conn, db, feed string) (mend func()) {
 	t.Helper()
+	return changedFeed(t, conn, db, feed, "SELECT * FROM (%s) WHERE NOT throwIf(site != '', 'broken feed')")
+}
+
+// changedFeed puts something around the query of a feed and returns what takes it away.
+func changedFeed(t *testing.T, conn driver.Conn, db, feed, around string) (mend func()) {
+	t.Helper()
 	var query string
 	if err := conn.QueryRow(t.Context(), "SELECT as_select FROM system.tables WHERE database = ? AND name = ?", db, feed).Scan(&query); err != nil {
 		t.Fatal(err)
 	}
 	alter := "ALTER TABLE " + db + "." + feed + " MODIFY QUERY "
-	exec(t, conn, alter+"SELECT * FROM ("+query+") WHERE NOT throwIf(site != '', 'broken feed')")
+	exec(t, conn, alter+fmt.Sprintf(around, query))
 	return func() { t.Helper(); exec(t, conn, alter+query) }
 }
 
