@@ -27,9 +27,11 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 	  for target in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | awk '{print $$2}'); do \
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
-fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss
+fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss, faults of ClickHouse, outages
 	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 20m -v ./internal/spool | grep -E '^ *--- |rounds: |^(ok|FAIL|panic)|_test.go'
-	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/loader/... ./internal/chlocal/... ./internal/e2e/...
+	@set -o pipefail; go test -count=1 -timeout 20m -v ./internal/loader | grep -E '^ *--- |fault_test.go|^(ok|FAIL|panic)|_test.go'
+	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 60m -v -run 'KilledInTurns|Backlog' ./internal/e2e | grep -E '^ *--- |_test.go|^(ok|FAIL|panic)'
+	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/chlocal/... ./internal/e2e/...
 
 e2e: setup ## both binaries, a real ClickHouse, a real browser
 	go test -count=1 -v -timeout 15m ./internal/e2e/...
