@@ -28,6 +28,14 @@ type memNode struct {
 	data   []byte
 	synced []byte
 	dirty  bool
+	from   int // while dirty: where the first byte is that differs
+}
+
+func (n *memNode) touch(at int64) {
+	if !n.dirty || int(at) < n.from {
+		n.from = int(at)
+	}
+	n.dirty = true
 }
 
 func newMemFS() *memFS {
@@ -196,7 +204,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fs.begin("write", f.name); err != nil {
 		return 0, err
 	}
-	f.node.dirty = true
+	f.node.touch(off)
 	var short error
 	grow := off + int64(len(p)) - int64(len(f.node.data))
 	if f.fs.free >= 0 && grow > f.fs.free {
@@ -231,7 +239,7 @@ func (f *memFile) Truncate(size int64) error {
 	if err := f.fs.begin("truncate", f.name); err != nil {
 		return err
 	}
-	f.node.dirty = true
+	f.node.touch(size)
 	if cut := int64(len(f.node.data)) - size; cut > 0 {
 		f.fs.giveBack(cut)
 		f.node.data = slices.Clip(f.node.data[:size])
@@ -246,7 +254,8 @@ func (f *memFile) Sync() error {
 		return err
 	}
 	if f.node.dirty {
-		f.node.synced = slices.Clone(f.node.data)
+		from := min(f.node.from, len(f.node.synced), len(f.node.data))
+		f.node.synced = append(f.node.synced[:from], f.node.data[from:]...)
 		f.node.dirty = false
 	}
 	return nil
@@ -260,7 +269,7 @@ func (m *memFS) die(*rand.Rand) *memFS {
 	m.dead = true
 	after := newMemFS()
 	for name, n := range m.names {
-		after.names[name] = &memNode{data: slices.Clone(n.data), synced: slices.Clone(n.synced), dirty: n.dirty}
+		after.names[name] = &memNode{data: slices.Clone(n.data), synced: slices.Clone(n.synced), dirty: n.dirty, from: n.from}
 	}
 	for name, n := range m.durable {
 		if m.names[name] == n {
