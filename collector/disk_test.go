@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"beckon/internal/chlocal"
 	"beckon/internal/spool"
 )
 
@@ -20,6 +21,7 @@ const breakFile = "COLLECTOR_TEST_BREAK_FILE"
 
 // TestMain is also the collector itself, on a disk whose fsync fails as soon as a file is there.
 func TestMain(m *testing.M) {
+	chlocal.Main()
 	if file := os.Getenv(breakFile); file != "" {
 		disk = breaking{spool.Disk, file}
 		main()
