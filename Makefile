@@ -6,10 +6,10 @@ FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
 RACE := ./internal/geofile ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: help run test race fuzz fault e2e bench bench-path lint tag schema clean build setup
+.PHONY: help run test race fuzz fault e2e bench bench-collector bench-path lint tag schema clean build setup
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## start ClickHouse, collector, aggregator and the demo shop; options: make run ARGS="--help"
 	@exec bin/beckon-dev $(ARGS)
@@ -38,6 +38,10 @@ e2e: setup ## both binaries, a real ClickHouse, a real browser
 
 bench: ## microbenchmarks of the hot paths; bench/README.md has the load test
 	go test -run '^$$' -bench . -benchmem ./internal/spool ./internal/event ./internal/privacy ./collector/ingest ./aggregator/...
+
+bench-collector: ## the collector beside bare fasthttp and nginx, one core each; needs wrk and nginx-light; ARGS="--help"
+	go build -o bin/bench-collector ./bench/collector
+	bin/bench-collector $(ARGS)
 
 bench-path: build ## from request to row on this machine: sustained rate, loader beside a bare insert, bytes per event; ARGS="--help"
 	go build -o bin/bench-path ./bench/path

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -53,8 +52,8 @@ func main() {
 
 // Run serves until a signal comes or a part fails.
 func (cmd *serveCmd) Run() error {
-	// A blocking fsync holds its P until the runtime takes it away: with one P everything would wait.
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	service.KeepTwoThreads()
+	service.LeanHeap()
 	return cmd.serve(context.Background(), slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/valyala/fasthttp"
 
@@ -20,6 +19,7 @@ import (
 	"beckon/internal/geofile"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 )
@@ -47,7 +47,8 @@ type serveCmd struct {
 var unreached = ingest.Limits{Client: 10_000_000, Network: 10_000_000, Site: 10_000_000}
 
 func (c *serveCmd) Run(ctx context.Context) error {
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0))) // as collector/main.go does
+	service.KeepTwoThreads()
+	service.LeanHeap()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	file, ring := filepath.Join(c.Dir, "sites.yaml"), filepath.Join(c.Dir, "keyring")
 	if err := os.WriteFile(file, []byte(sites), 0o600); err != nil {
