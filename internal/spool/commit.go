@@ -56,6 +56,7 @@ func (c *commit) reset() {
 // gather adds the entries to the commit and marks the repeats. It reports whether the caller has to
 // wait for the commit: not when each is a repeat of what is durable already.
 func (s *Spool) gather(c *commit, entries []Entry) (wait bool) {
+	s.window.fetch(entries)
 	for i := range entries {
 		e := &entries[i]
 		e.Duplicate = false

@@ -17,7 +17,8 @@ type window struct {
 	span    time.Duration
 	perSet  int
 	sets    []generation
-	evicted int64 // unix ms of the youngest id that left for want of room, not of age
+	fetched uint64 // keeps the reads of fetch from being left out
+	evicted int64  // unix ms of the youngest id that left for want of room, not of age
 }
 
 type generation struct {
@@ -38,6 +39,23 @@ func (w *window) has(id uint64) bool {
 		}
 	}
 	return false
+}
+
+// fetch reads the places of the entries' ids in all sets before anybody looks at what is there. The tables are far
+// larger than the processor's caches: looked up one after the other, an id waits for memory once for each
+// set; read together, the waits overlap.
+func (w *window) fetch(entries []Entry) {
+	sum := uint64(0)
+	for i := range w.sets {
+		set := &w.sets[i].ids
+		if set.n == 0 {
+			continue
+		}
+		for j := range entries {
+			sum += set.slots[set.home(entries[j].Fingerprint)]
+		}
+	}
+	w.fetched = sum
 }
 
 // add remembers an id committed at a time, in unix milliseconds.
@@ -100,11 +118,16 @@ type idSet struct {
 	n     int
 }
 
-// slot is where id is, or would go. Fingerprints are keyed hashes; the multiplication keeps the set
+// home is where id is looked for first. Fingerprints are keyed hashes; the multiplication keeps the set
 // fast for those who use plain numbers.
+func (s *idSet) home(id uint64) int {
+	return int(id * 0x9e3779b97f4a7c15 >> (64 - bits.TrailingZeros(uint(len(s.slots)))))
+}
+
+// slot is where id is, or would go.
 func (s *idSet) slot(id uint64) int {
 	mask := len(s.slots) - 1
-	i := int(id * 0x9e3779b97f4a7c15 >> (64 - bits.TrailingZeros(uint(len(s.slots)))))
+	i := s.home(id)
 	for s.slots[i] != 0 && s.slots[i] != id {
 		i = (i + 1) & mask
 	}
