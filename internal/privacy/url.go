@@ -52,14 +52,19 @@ func splitAuthority(raw []byte) (authority, rest []byte, ok bool) {
 		}
 	}
 	if after, isAbsolute := bytes.CutPrefix(raw, []byte("//")); isAbsolute {
-		end := bytes.IndexAny(after, `/\?#`)
-		if end < 0 {
-			end = len(after)
+		end := 0
+		for end < len(after) && !endsAuthority(after[end]) {
+			end++
 		}
 		return after[:end], after[end:], true
 	}
 	return nil, raw, len(raw) > 0 && raw[0] == '/'
 }
+
+func endsAuthority(c byte) bool { return isSlash(c) || c == '?' || c == '#' }
+
+// isSlash also knows the one that browsers take for a slash.
+func isSlash(c byte) bool { return c == '/' || c == '\\' }
 
 func isScheme(b []byte) bool {
 	for _, c := range b {
@@ -84,16 +89,15 @@ func (s *Scratch) path(raw []byte) Path {
 	}
 	var stack [maxURLPath]byte
 	b := decode(append(stack[:0], raw...))
-	if i := bytes.IndexAny(b, "?#"); i >= 0 {
-		b = b[:i]
-	}
+	b, _, _ = bytes.Cut(b, []byte("?"))
+	b, _, _ = bytes.Cut(b, []byte("#"))
 	var out [maxPathBytes]byte
 	kept := out[:0]
 	for len(b) > 0 {
 		b = b[1:] // the slash that was found, or that the path begins with
-		end := bytes.IndexAny(b, `/\`)
-		if end < 0 {
-			end = len(b)
+		end := 0
+		for end < len(b) && !isSlash(b[end]) {
+			end++
 		}
 		segment, _, _ := bytes.Cut(b[:end], []byte(";")) // ;jsessionid=...
 		segment = bytes.TrimSpace(segment)
