@@ -76,7 +76,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
-		agent := s.Agents.Parse(privacy.HintsOf(h.Peek))
+		agent := s.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
 		if string(ctx.QueryArgs().Peek("w")) == "1" { // the tag's word for navigator.webdriver
 			agent.Drive()
 		}

@@ -47,7 +47,7 @@ func (s *Server) meet(r *request) {
 			v.region = s.config.Geo.Region(v.network)
 		}
 	}
-	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.Peek))
+	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
 	if r.driven {
 		v.agent.Drive()
 	}

@@ -31,13 +31,21 @@ type Hints struct {
 	Purpose   []byte // Sec-Purpose, Purpose or X-Moz
 }
 
-// HintsOf takes the hints out of a request; peek returns a header's value by its name.
-func HintsOf(peek func(header string) []byte) Hints {
-	h := Hints{
-		UserAgent: peek("User-Agent"), Brands: peek("Sec-CH-UA"), Mobile: peek("Sec-CH-UA-Mobile"),
-		Platform: peek("Sec-CH-UA-Platform"),
-	}
-	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Moz"} { // today's name, and those before it
+// The names of the headers that Hints are read from, in the spelling that fasthttp keeps them in: seven names to be
+// spelled anew for each request would cost more than all that is done with their values.
+var (
+	nameUserAgent = []byte("User-Agent")
+	nameBrands    = []byte("Sec-Ch-Ua")
+	nameMobile    = []byte("Sec-Ch-Ua-Mobile")
+	namePlatform  = []byte("Sec-Ch-Ua-Platform")
+	namesPurpose  = [...][]byte{[]byte("Sec-Purpose"), []byte("Purpose"), []byte("X-Moz")} // today's, and those before it
+)
+
+// HintsOf takes the hints out of a request; peek returns a header's value by its name, as PeekCanonical of
+// fasthttp does.
+func HintsOf(peek func(name []byte) []byte) Hints {
+	h := Hints{UserAgent: peek(nameUserAgent), Brands: peek(nameBrands), Mobile: peek(nameMobile), Platform: peek(namePlatform)}
+	for _, name := range namesPurpose {
 		if h.Purpose = peek(name); len(h.Purpose) > 0 {
 			break
 		}
