@@ -665,6 +665,67 @@ GROUP BY
     bucket,
     lane;
 
+CREATE VIEW beckon.report_ledger
+COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, or could not be read after a crash: that is lost, in a row without a site'
+AS WITH
+    batches AS
+    (
+        SELECT
+            spool,
+            segment,
+            toDate(max(minute)) AS day
+        FROM beckon.ledger
+        WHERE (minute >= (toDateTime({since:Date}, 'UTC') - toIntervalDay(1))) AND (minute < (toDateTime({until:Date}, 'UTC') + toIntervalDay(2)))
+        GROUP BY
+            spool,
+            segment
+        HAVING (day >= {since:Date}) AND (day <= {until:Date})
+    ),
+    counted AS
+    (
+        SELECT
+            l.site AS site,
+            b.day AS day,
+            toInt64(sumIf(l.n, l.reason = 'accepted')) AS accepted,
+            toInt64(sumIf(l.n, l.reason = 'stored')) AS stored,
+            toInt64(sumIf(l.n, l.reason = 'duplicate')) AS duplicates,
+            toInt64(sumIf(l.n, (l.reason NOT IN ('accepted', 'stored', 'duplicate', 'dead-letter', 'lost')))) AS dropped,
+            toInt64(sumIf(l.n, l.reason = 'dead-letter')) AS dead_letters,
+            toInt64(sumIf(l.n, l.reason = 'lost')) AS lost
+        FROM beckon.ledger AS l
+        FINAL
+        INNER JOIN batches AS b ON (l.spool = b.spool) AND (l.segment = b.segment)
+        GROUP BY
+            site,
+            day
+    ),
+    found AS
+    (
+        SELECT
+            e.site AS site,
+            b.day AS day,
+            toInt64(count()) AS rows
+        FROM beckon.events AS e
+        INNER JOIN batches AS b ON (e.spool = b.spool) AND (e.segment = b.segment)
+        GROUP BY
+            site,
+            day
+    )
+SELECT
+    c.site AS site,
+    c.day AS day,
+    c.accepted AS accepted,
+    c.stored AS stored,
+    c.duplicates AS duplicates,
+    c.dropped AS dropped,
+    c.dead_letters AS dead_letters,
+    c.lost AS lost,
+    f.rows AS still_there,
+    (c.stored - c.dead_letters) - f.rows AS gone,
+    ((c.accepted - c.stored) - c.duplicates) - c.dropped AS unexplained
+FROM counted AS c
+LEFT JOIN found AS f ON (c.site = f.site) AND (c.day = f.day);
+
 CREATE VIEW beckon.report_traffic
 COMMENT 'Production traffic of one site, a row for each day in the given time zone: pageviews, product_views, cart_adds, checkout_starts; visitors and sessions (lane decide), visitors_estimated and sessions_estimated (lane measure); orders and their net_site revenue in the currency of the site; unconverted amounts left out of it; bot_events'
 AS SELECT

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	"beckon/internal/spool"
 )
@@ -30,6 +31,9 @@ func (l *Loader) bury(id spool.BatchID, refused []refusal) error {
 		return fmt.Errorf("open dead-letter file: %w", err)
 	}
 	defer f.Close()
+	if err := l.hasRoom(f); err != nil {
+		return err
+	}
 	lines := json.NewEncoder(f)
 	for _, r := range refused {
 		l.Log.Error("record is no row, kept in the dead-letter file", "table", l.Table.name(), "batch", id.Token(), "sequence", r.sequence, "reason", r.reason)
@@ -43,4 +47,40 @@ func (l *Loader) bury(id spool.BatchID, refused []refusal) error {
 		return fmt.Errorf("sync dead-letter file: %w", err)
 	}
 	return nil
+}
+
+// maxDeadLetters is the size of the file beyond which nothing is added to it, some 200,000 records. They are
+// acknowledged events, so none is thrown away: the batch waits, as does everything that cannot be done.
+const maxDeadLetters = 64 << 20
+
+func (l *Loader) hasRoom(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("size of dead-letter file: %w", err)
+	}
+	l.m.letterBytes.Set(float64(info.Size()))
+	if info.Size() >= l.MaxDeadLetters {
+		return fmt.Errorf("the dead-letter file has %d bytes, its bound is %d: find out why records are no rows, and move %s away", info.Size(), l.MaxDeadLetters, l.DeadLetter)
+	}
+	return nil
+}
+
+// deadLetterLines counts the refused records of a batch by site, in the batch's last minute.
+func deadLetterLines(b *spool.Batch, refused []refusal) ([]spool.LedgerLine, error) {
+	if len(refused) == 0 {
+		return nil, nil
+	}
+	of := map[uint64]bool{}
+	for _, r := range refused {
+		of[r.sequence] = true
+	}
+	sites, err := b.Sites(of)
+	if err != nil {
+		return nil, err
+	}
+	var lines []spool.LedgerLine
+	for site, n := range sites {
+		lines = append(lines, spool.LedgerLine{Site: site, Minute: b.Last.UTC().Truncate(time.Minute), Reason: "dead-letter", N: n})
+	}
+	return lines, nil
 }

@@ -51,14 +51,15 @@ const (
 
 // Config is what a Loader is made of.
 type Config struct {
-	Source     Source
-	Table      inserter // of Events, or another *Table
-	Connect    func(context.Context) (driver.Conn, error)
-	Database   string
-	DeadLetter string        // file for records that are no rows
-	Patience   time.Duration // with one try of one batch at first; 0 = 1 minute
-	Log        *slog.Logger
-	Registerer prometheus.Registerer
+	Source         Source
+	Table          inserter // of Events, or another *Table
+	Connect        func(context.Context) (driver.Conn, error)
+	Database       string
+	DeadLetter     string        // file for records that are no rows
+	Patience       time.Duration // with one try of one batch at first; 0 = 1 minute
+	MaxDeadLetters int64         // bytes of that file; 0 = 64 MiB
+	Log            *slog.Logger
+	Registerer     prometheus.Registerer
 }
 
 // Loader moves batches. It has one job and one goroutine: the caller of Run.
@@ -79,6 +80,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Patience = cmp.Or(c.Patience, patience)
+	c.MaxDeadLetters = cmp.Or(c.MaxDeadLetters, maxDeadLetters)
 	return &Loader{Config: c, gathering: minSealing, sent: map[spool.BatchID]bool{}, patience: c.Patience, m: newMetrics(c.Registerer)}
 }
 
@@ -205,7 +207,7 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 			return err
 		}
 	}
-	if err := l.insertLedger(ctx, b, len(rows.refused())); err != nil {
+	if err := l.insertLedger(ctx, b, rows.refused()); err != nil {
 		return err
 	}
 	if err := l.insertMark(ctx, b, rows.rows()); err != nil {
@@ -216,12 +218,13 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 }
 
 // insertLedger writes what the batch counted, and how many of its records are dead letters: those
-// were counted as stored. Which site they were of cannot be read from them.
-func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch, deadLetters int) error {
-	lines := b.Counts()
-	if deadLetters > 0 {
-		lines = append(slices.Clip(lines), spool.LedgerLine{Minute: b.Last.Truncate(time.Minute), Reason: "dead-letter", N: uint64(deadLetters)})
+// were counted as stored.
+func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch, refused []refusal) error {
+	lines, err := deadLetterLines(b, refused)
+	if err != nil {
+		return err
 	}
+	lines = append(lines, b.Counts()...)
 	if len(lines) == 0 || !l.Table.ledger() {
 		return nil
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"beckon/internal/chconn"
 	"beckon/internal/chlocal"
 	"beckon/internal/event"
@@ -211,6 +213,16 @@ func TestRecordThatIsNoRowGoesToTheDeadLetter(t *testing.T) {
 	if got := scalar(t, conn, "SELECT count() FROM "+db+".events"); got != 1 {
 		t.Errorf("%d rows, want the good one", got)
 	}
+	for _, reason := range []string{"dead-letter", "stored"} {
+		if got := scalar(t, conn, "SELECT sum(n) FROM "+db+".ledger FINAL WHERE site = 'demo' AND reason = '"+reason+"'"); got != map[string]uint64{"dead-letter": 1, "stored": 2}[reason] {
+			t.Errorf("ledger: %d %s at the site", got, reason)
+		}
+	}
+	day := time.Now().UTC()
+	if got := scalar(t, conn, fmt.Sprintf("SELECT count() FROM %s.report_ledger(since = '%s', until = '%s') WHERE site = 'demo' AND accepted = 2 AND dead_letters = 1 AND still_there = 1 AND gone = 0 AND unexplained = 0",
+		db, day.AddDate(0, 0, -1).Format(time.DateOnly), day.Format(time.DateOnly))); got != 1 {
+		t.Error("report_ledger does not close")
+	}
 	letters, err := os.ReadFile(dead)
 	if err != nil || strings.Count(string(letters), "\n") != 1 || !strings.Contains(string(letters), "too short") {
 		t.Errorf("dead letters %q, %v: want one line with its reason", letters, err)
@@ -362,5 +374,40 @@ func TestPassingLocalFaultsEndNothing(t *testing.T) {
 	}
 	if n := scalar(t, conn, "SELECT sum(n) FROM "+db+".ledger FINAL WHERE reason = 'dead-letter'"); n != 1 {
 		t.Errorf("%d dead letters in the ledger, want 1", n)
+	}
+}
+
+func TestFullDeadLetterFileHoldsTheBatchBackAndLosesNothing(t *testing.T) {
+	conn, connect := server(t)
+	dir := t.TempDir()
+	s := openSpool(t, dir)
+	good := pageView(1)
+	if err := s.Append([]spool.Entry{{Site: "demo", Payload: good[:20]}, {Site: "demo", Payload: good}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	seal(t, s)
+	dead := filepath.Join(dir, "dead")
+	if err := os.WriteFile(dead, []byte("what was there before"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	l := loader.New(loader.Config{Source: s, Table: loader.Events(), Connect: connect, Database: db, DeadLetter: dead, MaxDeadLetters: 10, Registerer: reg})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	until(t, "the batch is refused", func() bool { return failures(t, reg)["dead-letter"] > 0 })
+	if n := scalar(t, conn, "SELECT count() FROM "+db+".events"); n != 0 || metric(t, reg, "beckon_loader_dead_letter_file_bytes") != 21 {
+		t.Errorf("%d rows, of a batch that has to wait", n)
+	}
+	if err := os.Rename(dead, dead+".old"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the batch is in", func() bool { return s.Stats().Segments == 0 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := scalar(t, conn, "SELECT count() FROM "+db+".events"); n != 1 {
+		t.Errorf("%d rows, want the good one", n)
 	}
 }

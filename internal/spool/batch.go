@@ -54,6 +54,21 @@ func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
 	return nil
 }
 
+// Sites counts some of the batch's records by site: those whose sequence is in of.
+func (b *Batch) Sites(of map[uint64]bool) (map[string]uint64, error) {
+	sites := map[string]uint64{}
+	err := b.spool.records(b.file, b.ID.Segment, func(seq uint64, r record) error {
+		if of[seq] {
+			sites[string(r.site)]++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read sites of batch %s: %w", b.ID.Token(), err)
+	}
+	return sites, nil
+}
+
 // records reads the records of a sealed segment.
 func (s *Spool) records(file string, number uint64, fn func(seq uint64, r record) error) error {
 	data, err := readFile(s.fs, file)
