@@ -27,12 +27,13 @@ var geoNetworks = map[string][2]string{
 	"203.0.113.0/24": {"DE", "Bavaria"}, "198.51.100.0/25": {"FR", "Île-de-France"}, "198.51.100.128/25": {"CH", "Zürich"},
 	"2001:db8:1200::/40": {"GB", "England"}, "2001:db8:ff34::/48": {"US", "Texas"},
 	"192.0.2.0/24": {"DEU", "x@example.com and more than sixty-four bytes of text in the name of a region"}, "192.88.99.0/24": {"", ""},
+	"198.18.0.0/15": {"-", "-"}, "198.51.101.0/24": {"SE", "Skane"},
 	"100.64.0.0/10": {"BR", "Rio Grande do Sul"}, "100.127.255.0/27": {"AR", "Salta"},
 }
 
 // regionCodes are the regions' codes where a file has them.
 var regionCodes = map[string]string{
-	"Bavaria": "BY", "Île-de-France": "IDF", "Zürich": "ZH", "England": "ENG", "Texas": "TX", "Rio Grande do Sul": "RS", "Salta": "A",
+	"Bavaria": "BY", "Île-de-France": "IDF", "Zürich": "ZH", "England": "ENG", "Texas": "TX", "Rio Grande do Sul": "RS", "Salta": "A", "Skane": "LONG",
 	"x@example.com and more than sixty-four bytes of text in the name of a region": "x@example.com",
 }
 
@@ -56,7 +57,11 @@ func geoBytes(t testing.TB, kind string, epoch int64, record geoRecord) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Insert(n, record(geoNetworks[network][0], geoNetworks[network][1])); err != nil {
+		data := record(geoNetworks[network][0], geoNetworks[network][1])
+		if geoNetworks[network][0] == "-" {
+			data = mmdbtype.Map{"registered": mmdbtype.Bool(true)} // a record that says nothing of where it is
+		}
+		if err := tree.Insert(n, data); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,6 +163,8 @@ func TestGeoReadsBothLayouts(t *testing.T) {
 			f("192.0.2.1", "", "", "")   // what the file says is no country code, and no region's
 			f("192.88.99.1", "", "", "") // a record without a country
 			f("unknown", "", "", "")
+			f("198.51.101.1", "SE", "SE-skane", "SE-skane") // a code that is none: the name
+			f("198.18.0.1", "", "", "")                     // nothing of the look-up before it is left over
 			// Odd boundaries: the last network of a wide one is another country's, and only its first part.
 			f("100.64.0.1", "BR", "BR-RS", "BR-rio-grande-do-sul")
 			f("100.127.254.255", "BR", "BR-RS", "BR-rio-grande-do-sul")
