@@ -38,6 +38,12 @@ type Config struct {
 	Rate        float64       // events per second, repeats included; 0 = as fast as it goes
 	Concurrency int           // requests under way at once, at most; 0 = 8
 
+	// Each is how many events one shopper sends at most; 0 = all that it would.
+	Each int
+	// Networks is how many networks (/24, /40) the shoppers share, some of them far more popular than others; 0 = they
+	// come from anywhere, hardly two from one.
+	Networks int
+
 	// Patience is how long one message is tried before Run gives up with ErrSilent; 0 = 1 minute.
 	Patience time.Duration
 
@@ -72,8 +78,8 @@ func (c *Config) complete() error {
 	if c.Site == "" {
 		fault("no site: name one of the collector's sites file")
 	}
-	if c.Events < 0 || c.Duration < 0 || c.Rate < 0 || c.Concurrency < 0 || c.Patience < 0 {
-		fault("events, duration, rate, concurrency and patience cannot be negative")
+	if c.Events < 0 || c.Duration < 0 || c.Rate < 0 || c.Concurrency < 0 || c.Patience < 0 || c.Each < 0 || c.Networks < 0 {
+		fault("events, duration, rate, concurrency, patience, each and networks cannot be negative")
 	}
 	if c.Events == 0 && c.Duration == 0 {
 		fault("no end: set events, duration or both")

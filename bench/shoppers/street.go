@@ -3,6 +3,7 @@ package shoppers
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strconv"
 	"sync"
 )
@@ -37,6 +38,8 @@ type street struct {
 	site, shop string
 	seed       uint64
 	start      int64 // Unix milliseconds
+	each       int   // events of one shopper, at most; 0 = all
+	networks   int   // that shoppers share; 0 = anywhere
 
 	mu      sync.Mutex
 	came    int
@@ -50,7 +53,7 @@ func newStreet(c *Config) *street {
 		shop = defaultShop
 	}
 	return &street{
-		site: c.Site, shop: shop, seed: c.Seed, start: c.Start.UnixMilli(),
+		site: c.Site, shop: shop, seed: c.Seed, start: c.Start.UnixMilli(), each: c.Each, networks: c.Networks,
 		left: c.Events, endless: c.Events == 0,
 	}
 }
@@ -65,6 +68,9 @@ func (st *street) next() *shopper {
 	}
 	s := st.invent(st.came)
 	st.came++
+	if st.each > 0 {
+		s.cut(st.each)
+	}
 	if !st.endless {
 		st.left -= s.cut(st.left)
 	}
@@ -99,7 +105,22 @@ func (st *street) invent(number int) *shopper {
 		favourites: rand.NewZipf(rng, 1.2, 4, products-1),
 	}
 	w.life()
+	if st.networks > 0 { // after all else, which is then the same as without
+		s.address = st.shared(rng).String()
+	}
 	return s
+}
+
+// shared returns an address in one of the networks that this street's shoppers share. The most popular has a few
+// percent of them, as the carriers of a country have.
+func (st *street) shared(rng *rand.Rand) netip.Addr {
+	popular := rand.NewZipf(rng, 1.1, 20, uint64(st.networks-1)).Uint64()
+	home := address(rand.New(rand.NewPCG(scramble(st.seed), scramble(^popular))))
+	bits := 24
+	if home.Is6() {
+		bits = 40
+	}
+	return within(netip.PrefixFrom(home, bits).Masked(), rng)
 }
 
 // choose lets a shopper answer the banner, or not. The answer travels with all it sends afterwards.
