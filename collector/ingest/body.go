@@ -30,6 +30,7 @@ func parseBatch(r *request) Reason {
 	if fastjson.ValidateBytes(body) != nil {
 		return Malformed
 	}
+	mendSurrogates(body)
 	root, err := r.parser.ParseBytes(body)
 	if err != nil || root.Type() != fastjson.TypeObject || !r.uniqueKeys(root) {
 		return Malformed
@@ -145,6 +146,44 @@ func batchType(contentType []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
 	media = bytes.TrimSpace(media)
 	return bytes.EqualFold(media, []byte("text/plain")) || bytes.EqualFold(media, []byte("application/json"))
+}
+
+// mendSurrogates writes U+FFFD over each escape that names one half of a surrogate pair without the other, as
+// encoding/json and browsers read it: a script that cuts a text in the middle of an emoji sends such a
+// half, and the parser would take its six characters for the text. The text is valid JSON.
+func mendSurrogates(text []byte) {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return
+		}
+		text = text[i:]
+		if text[1] != 'u' {
+			text = text[2:]
+			continue
+		}
+		unit := codeUnit(text)
+		rest := text[6:]
+		switch {
+		case unit < 0xd800 || unit > 0xdfff:
+		case unit < 0xdc00 && len(rest) > 6 && rest[0] == '\\' && rest[1] == 'u' && codeUnit(rest)>>10 == 0xdc00>>10:
+			rest = rest[6:]
+		default:
+			copy(text[2:], "fffd")
+		}
+		text = rest
+	}
+}
+
+// codeUnit reads the four digits of an escape.
+func codeUnit(escape []byte) (unit int) {
+	for _, c := range escape[2:6] {
+		if c > '9' {
+			c += 9 // of a letter, small or capital, the low four bits count from one
+		}
+		unit = unit<<4 | int(c&0xf)
+	}
+	return unit
 }
 
 // shallow reports whether no value of the JSON text is nested deeper than maxDepth. It runs before

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -104,4 +106,56 @@ func TestListedPagesMayReadTheReply(t *testing.T) {
 	f(preflight("https://a.shop.example"), "https://a.shop.example")
 	f(preflight("https://evil.example"), "")
 	f(preflight("null"), "")
+}
+
+// The rules of CORS hold for every route, whoever asks: a listed origin is allowed by its name, with
+// credentials; null only without them; nobody else. "*" stands at the tag alone, which is no secret and
+// comes without credentials. Whatever depends on the origin says so.
+func TestEveryRouteKeepsTheRulesOfCORS(t *testing.T) {
+	s := openShop(t)
+	origins := []string{"", shopOrigin, "https://a.shop.example", "https://evil.example", "null", "*", shopOrigin + ".evil.example", "HTTPS://SHOP.EXAMPLE", shopOrigin + "/", shopOrigin + ", https://evil.example"}
+	listed := map[string]bool{shopOrigin: true, "https://a.shop.example": true}
+	asked := 0
+	for path, rt := range s.server.routes {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "PUT"} {
+			for _, from := range origins {
+				req, err := http.NewRequest(method, "http://"+s.addr+path+"?s=demo&n=page_view", strings.NewReader(""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if from != "" {
+					req.Header.Set("Origin", from)
+				}
+				resp, err := s.client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				asked++
+				h := resp.Header
+				allowed, credentials, exposed := h.Get("Access-Control-Allow-Origin"), h.Get("Access-Control-Allow-Credentials"), h.Get("Access-Control-Expose-Headers")
+				switch allowed {
+				case "":
+					if credentials != "" || exposed != "" {
+						t.Errorf("%s %s from %q: allows nobody, but %q %q", method, path, from, credentials, exposed)
+					}
+				case "*":
+					if !strings.HasPrefix(rt.name, "tag") || credentials != "" {
+						t.Errorf("%s %s from %q: allows everybody, credentials %q", method, path, from, credentials)
+					}
+					continue
+				default:
+					if allowed != from || !listed[from] || credentials != "true" || exposed != exposedHeaders {
+						t.Errorf("%s %s from %q: allows %q, credentials %q, exposes %q", method, path, from, allowed, credentials, exposed)
+					}
+				}
+				if !slices.Contains(h.Values("Vary"), "Origin") {
+					t.Errorf("%s %s from %q: %d without Vary: Origin", method, path, from, resp.StatusCode)
+				}
+			}
+		}
+	}
+	if asked < 40*len(s.server.routes) {
+		t.Errorf("asked only %d times", asked)
+	}
 }
