@@ -190,8 +190,11 @@ type serveCmd struct {
 }
 
 type keyringCmd struct {
-	Init keyringInitCmd `cmd:"" help:"Create the key files that are missing; never changes one that is there."`
+	Init      keyringInitCmd      `cmd:"" help:"Create the key files that are missing; never changes one that is there."`
+	ServerKey keyringServerKeyCmd `cmd:"" help:"Make a key for a shop's server: prints it once, and its line for the sites file."`
 }
+
+type keyringServerKeyCmd struct{}
 
 type keyringInitCmd struct {
 	Sites      string `default:"sites.yaml" help:"Sites file: one key file for each of its sites."`

@@ -77,6 +77,14 @@ func (cmd *keyringInitCmd) Run() error {
 	return err
 }
 
+// Run prints the secret alone on stdout, so that a script can keep it, and what to do with it on stderr.
+func (*keyringServerKeyCmd) Run() error {
+	secret, line := keyring.NewServerKey()
+	fmt.Fprintf(os.Stderr, "the key, for the shop's server, is on the next line and nowhere else; for the site in the sites file:\n    server_keys: [%q]\n", line)
+	_, err := fmt.Println(secret)
+	return err
+}
+
 // parts is what a start needs of the world outside, each part good or reported.
 type parts struct {
 	settings

@@ -68,7 +68,7 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 	if a.known {
 		signals.Recorded = a.visit.Recorded()
 		signals.Revoked, _ = s.Suppressed.Find(suppress.KeyOf(keys, a.visit.ID(keys)))
-		policy.Default = grantedByDefault(policy, a.visit.Lane)
+		policy.Default = policy.Granted(a.visit.Lane)
 	}
 	a.lane, a.cause = privacy.Choose(policy, signals)
 	a.known = a.known && a.lane == privacy.LaneDecide // in any other lane a cookie makes nobody known
@@ -83,16 +83,6 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refu
 		a.bot = agent.Bot != privacy.Bucket{}
 	}
 	return a, nil
-}
-
-// grantedByDefault is the lane of a cookie that was made without a choice: the collector, which knew
-// the country, granted it, and it stands as far as the site still grants that to anybody.
-func grantedByDefault(p privacy.Policy, granted privacy.Lane) privacy.Lane {
-	highest := p.Default
-	for _, lane := range p.Countries {
-		highest = max(highest, lane)
-	}
-	return min(highest, granted)
 }
 
 // overHTTPS reports whether the shopper speaks https; the proxy in front says so. Whoever sends the

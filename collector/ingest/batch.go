@@ -44,10 +44,8 @@ func (s *Server) servePixel(ctx *fasthttp.RequestCtx) Reason {
 // take judges a request and its events and makes what is left durable. When it returns Taken, every event
 // is on disk or dropped for a reason that the reply will name; otherwise nothing was stored.
 func (s *Server) take(r *request) Reason {
-	for _, check := range requestChecks {
-		if reason := check(s, r); reason != Taken {
-			return reason
-		}
+	if reason := s.check(r); reason != Taken {
+		return reason
 	}
 	s.meet(r)
 	for i := range r.raws {
@@ -74,6 +72,16 @@ func (s *Server) take(r *request) Reason {
 	return Taken
 }
 
+// check passes a request through its checks.
+func (s *Server) check(r *request) Reason {
+	for _, check := range r.checks {
+		if reason := check(s, r); reason != Taken {
+			return reason
+		}
+	}
+	return Taken
+}
+
 // judge turns one raw event into a record, or says why not.
 func (s *Server) judge(r *request, i int) Reason {
 	r.raw = &r.raws[i]
@@ -87,7 +95,7 @@ func (s *Server) judge(r *request, i int) Reason {
 	e.Source = r.source
 	r.visitor.describe(e, r.tenant.days)
 	r.tenant.stamp(e, r.received)
-	r.add(i, r.fingerprint(e.ID))
+	r.add(i, r.fingerprint(r.identity(e.ID)))
 	return Taken
 }
 

@@ -45,9 +45,11 @@ sites:
     rates: {USD: 0.92}
     consent: {default: decide, allow: decide}
     retention: {events: 395d, profiles: 90d}
+    server_keys: ["sha256:78b0076c390f93b20851bcbc631943e7f2adeb60fc5c22d3ea5a502463fe4f78"]
   - id: asks
     origins: [https://shop.example]
     currency: EUR
+    server_keys: ["sha256:ade9c3a6001a64fb60f5b765efc2078d1be354419231db76e1e39560c400c3b6"]
     consent: {default: count, allow: decide}
   - id: wide
     origins: [https://a.shop.example]
@@ -228,6 +230,15 @@ func (s *shop) status(path string) int {
 func (s *shop) get(path string, changes ...with) reply { return s.do("GET", path, "", changes...) }
 
 func (s *shop) post(body string, changes ...with) reply { return s.do("POST", "/e", body, changes...) }
+
+// tell sends a batch as the site's own server does: "bks_" and its id is the key of a site that has one.
+func (s *shop) tell(site, body string, changes ...with) reply {
+	return s.do("POST", "/v1/events", body, append([]with{func(r *http.Request) {
+		r.Header.Set("Authorization", "Bearer bks_"+site)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("User-Agent", "curl/8.0")
+	}}, changes...)...)
+}
 
 // stored takes everything out of the spool, oldest first.
 func (s *shop) stored() []event.Stored {

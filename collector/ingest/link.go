@@ -16,17 +16,15 @@ var linkChecks = []check{withinRate, wellFormed, knownSite, listedOrigin, fromPa
 // cookie came along; it makes no visitor, and everybody else is told no-visitor, with the lane that they are in.
 func (s *Server) serveLink(ctx *fasthttp.RequestCtx) Reason {
 	r := s.acquire(ctx)
-	r.parse = parseLink
+	r.checks, r.parse = linkChecks, parseLink
 	reason := s.makeLink(r)
 	s.release(r)
 	return reason
 }
 
 func (s *Server) makeLink(r *request) Reason {
-	for _, check := range linkChecks {
-		if reason := check(s, r); reason != Taken {
-			return reason
-		}
+	if reason := s.check(r); reason != Taken {
+		return reason
 	}
 	s.meet(r)
 	v, now := &r.visitor, time.UnixMilli(r.received)

@@ -21,6 +21,7 @@ const (
 	NotFound
 	MethodNotAllowed
 	RateLimited
+	BadServerKey
 	UnknownSite
 	OriginNotListed
 	NoVisitor
@@ -58,6 +59,7 @@ var reasons = [reasonCount]struct {
 	NotFound:           {name: "not-found", status: fasthttp.StatusNotFound},
 	MethodNotAllowed:   {name: "method-not-allowed", status: fasthttp.StatusMethodNotAllowed},
 	RateLimited:        {name: "rate-limited", status: fasthttp.StatusTooManyRequests, retry: true},
+	BadServerKey:       {name: "bad-server-key", status: fasthttp.StatusUnauthorized},
 	UnknownSite:        {name: "unknown-site", status: fasthttp.StatusNotFound},
 	OriginNotListed:    {name: "origin-not-listed", status: fasthttp.StatusForbidden},
 	NoVisitor:          {name: "no-visitor", status: fasthttp.StatusForbidden},

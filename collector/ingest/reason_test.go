@@ -95,6 +95,15 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 			s.stored()
 			refused(429, RateLimited, func(s *shop) reply { return s.get("/p.gif?s=demo&n=page_view", via("203.0.113.7")) })(s)
 		}},
+		BadServerKey: {run: func(s *shop) {
+			got := s.tell("elsewhere", batch("demo", pageView))
+			if got.StatusCode != 401 || got.reason() != "bad-server-key" || !strings.Contains(got.body, `"reason":"bad-server-key"`) {
+				s.Fatalf("got %d %q %q", got.StatusCode, got.reason(), got.body)
+			}
+			if all := s.stored(); len(all) != 0 {
+				s.Fatalf("stored %+v", all)
+			}
+		}},
 		UnknownSite: {run: refused(404, UnknownSite, func(s *shop) reply { return s.post(batch("elsewhere", pageView)) })},
 		OriginNotListed: {run: refused(403, OriginNotListed, func(s *shop) reply {
 			return s.post(batch("demo", pageView), header("Origin", "https://shop.example.evil.example"))

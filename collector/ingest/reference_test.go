@@ -124,7 +124,7 @@ func TestReferenceListsEveryProp(t *testing.T) {
 	values := map[string]string{"currency": `"CHF"`, "items": `[{"product":"a"}]`}
 	s := openShop(t)
 	send := func(props string) event.Stored {
-		s.post(batch("demo", `{"n":"purchase","i":"019df26e-2d00-75af-89e3-8d27c16b05af","p":`+props+`}`))
+		s.tell("demo", batch("demo", `{"n":"purchase","i":"019df26e-2d00-75af-89e3-8d27c16b05af","p":`+props+`}`))
 		e := s.one()
 		e.Visitor, e.Session = [16]byte{}, [16]byte{}
 		s.pass(2 * time.Hour) // beyond the window of repeats

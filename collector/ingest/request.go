@@ -19,6 +19,7 @@ import (
 // but what package privacy made of them. It is used again and again: see reset.
 type request struct {
 	ctx      *fasthttp.RequestCtx
+	checks   []check
 	parse    func(*request) Reason
 	source   event.Source
 	received int64         // Unix milliseconds
@@ -82,7 +83,7 @@ const ofConsent = -1
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *request {
 	r := s.requests.Get().(*request)
-	r.ctx = ctx
+	r.ctx, r.checks = ctx, requestChecks
 	now := s.config.Now()
 	r.received, r.since = now.UnixMilli(), now.Sub(s.started)
 	r.addr, r.throughProxy = s.client(ctx)
@@ -120,6 +121,19 @@ func (r *request) add(position int, fingerprint uint64) {
 		Site: r.tenant.site.ID, Fingerprint: fingerprint, Payload: r.record[start:],
 	})
 	r.position = append(r.position, position)
+}
+
+// trusted reports whether the sender is the shop itself.
+func (r *request) trusted() bool { return r.source == event.SourceServer }
+
+// identity is what makes an event one and the same: its id, and whether the shop says it or a browser. A
+// browser must not keep the shop's word out by sending its id first. (The changed bit is of the version, which
+// is 7 in every id that is taken.)
+func (r *request) identity(id event.UUID) [16]byte {
+	if r.trusted() {
+		id[6] ^= 0x10
+	}
+	return id
 }
 
 // fingerprint is how the spool knows an id again: a keyed permutation of it, cut to 63 bits, so that nobody

@@ -9,6 +9,7 @@ import (
 // route is one path of ours: what may be asked of it and who answers.
 type route struct {
 	name    string // of the metrics
+	backend bool   // for shops' servers: no CORS, and refusals are problem documents
 	allow   string // the Allow header
 	get     handler
 	post    handler
@@ -26,6 +27,7 @@ func (s *Server) makeRoutes() map[string]*route {
 		"/p.gif":        {name: "pixel", get: (*Server).servePixel},
 		"/e":            {name: "batch", post: (*Server).serveBatch, options: (*Server).servePreflight},
 		"/link":         {name: "link", get: (*Server).serveLink},
+		"/v1/events":    {name: "server", backend: true, post: (*Server).serveBackend},
 		"/optout":       {name: "optout", post: (*Server).serveOptOut},
 		"/optin":        {name: "optin", post: (*Server).serveOptIn},
 		"/openapi.json": {name: "openapi", get: (*Server).serveOpenAPI},

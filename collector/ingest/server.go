@@ -240,15 +240,16 @@ func (s *Server) Ready() error {
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	g := s.unrouted
+	var rt *route
 	reason := Taken
 	defer func() {
 		if p := recover(); p != nil {
-			reason = s.survive(ctx, p)
+			reason = s.survive(ctx, rt, p)
 		}
 		g.observe(ctx.Response.StatusCode(), reason, time.Since(start))
 	}()
 	ok, chunked := plain(&ctx.Request.Header)
-	rt, reason := s.find(ctx)
+	rt, reason = s.find(ctx)
 	if rt != nil {
 		g = rt.gauge
 	}
@@ -260,16 +261,24 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 	case reason == Taken:
 		reason = rt.serve(ctx, s)
 	}
-	s.finish(ctx, reason)
+	s.finish(ctx, rt, reason)
 	if chunked || !ok { // behind it may stand bytes that another server in front of us took for part of it
 		ctx.SetConnectionClose()
 	}
 }
 
-// finish adds what every reply has.
-func (s *Server) finish(ctx *fasthttp.RequestCtx, reason Reason) {
-	if reason != Taken {
+// finish adds what every reply has. rt is nil where no route was found.
+func (s *Server) finish(ctx *fasthttp.RequestCtx, rt *route, reason Reason) {
+	switch {
+	case reason == Taken:
+	case rt != nil && rt.backend:
 		s.refuse(ctx, reason)
+		explain(ctx, reason)
+	default:
+		s.refuse(ctx, reason)
+		if reason != OriginNotListed {
+			s.letRead(ctx)
+		}
 	}
 	h := &ctx.Response.Header
 	for i := range everyReply {
@@ -305,9 +314,6 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, reason Reason) {
 	if reasons[reason].close {
 		ctx.SetConnectionClose()
 	}
-	if reason != OriginNotListed {
-		s.letRead(ctx)
-	}
 }
 
 // serveError answers what fasthttp could not read as a request. It closes the connection afterwards.
@@ -323,17 +329,17 @@ func (s *Server) serveError(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		reason = TimedOut
 	}
-	s.finish(ctx, reason)
+	s.finish(ctx, nil, reason)
 	s.unrouted.observe(reason.Status(), reason, 0)
 }
 
 // survive turns a panic into a 500. The log gets the kind of fault and the names of the functions: the text
 // of a panic, and the arguments in a full stack trace, may hold what a visitor sent.
-func (s *Server) survive(ctx *fasthttp.RequestCtx, p any) Reason {
+func (s *Server) survive(ctx *fasthttp.RequestCtx, rt *route, p any) Reason {
 	s.metrics.panics.Inc()
 	s.config.Log.Error("panic in a request", "type", fmt.Sprintf("%T", p), "stack", service.Callers())
 	ctx.Response.Reset()
-	s.finish(ctx, Internal)
+	s.finish(ctx, rt, Internal)
 	return Internal
 }
 

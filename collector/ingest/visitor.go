@@ -24,6 +24,8 @@ type visitor struct {
 	since       int64      // creation of the visitor's cookie in Unix seconds, 0 = nobody is named
 	day         daykey.Day // of id, in lane measure
 
+	unseen bool // a shop's server speaks: its own address and agent are not the shopper's
+
 	cookies cookie.Jar
 	visit   privacy.Visit
 	known   bool // a valid cookie came along, of a visitor who has not said no
@@ -31,7 +33,7 @@ type visitor struct {
 	expire  bool // the reply expires it
 
 	link   privacy.Link
-	linked bool // no valid cookie, but a valid link token, of a visitor who has not said no
+	linked bool // the same without a cookie: by a link token, or by the cookie's value from the shop's server
 
 	revoked privacy.ID // the visitor for whom the sender speaks, when they have said no
 }
@@ -40,14 +42,16 @@ type visitor struct {
 // keeps what may be kept, and decides the lane. The tenant is known.
 func (s *Server) meet(r *request) {
 	v, h := &r.visitor, &r.ctx.Request.Header
-	v.network = privacy.Truncate(r.addr)
-	if s.config.Geo != nil {
-		v.country = s.config.Geo.Country(v.network)
-		if r.tenant.site.Region {
-			v.region = s.config.Geo.Region(v.network)
+	if v.unseen = r.trusted(); !v.unseen {
+		v.network = privacy.Truncate(r.addr)
+		if s.config.Geo != nil {
+			v.country = s.config.Geo.Country(v.network)
+			if r.tenant.site.Region {
+				v.region = s.config.Geo.Region(v.network)
+			}
 		}
+		v.agent = s.config.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
 	}
-	v.agent = s.config.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
 	if r.driven {
 		v.agent.Drive()
 	}
@@ -64,7 +68,11 @@ func (s *Server) meet(r *request) {
 		signals.Choice = &r.choice
 	}
 	s.heed(r, &signals)
-	v.lane, v.cause = privacy.Choose(r.tenant.site.Consent, signals)
+	policy := r.tenant.site.Consent
+	if r.trusted() && v.linked { // where the shopper is, the collector knew when it granted the lane
+		policy.Default = policy.Granted(v.link.Lane)
+	}
+	v.lane, v.cause = privacy.Choose(policy, signals)
 	s.recognise(r, now)
 }
 
@@ -77,6 +85,9 @@ func (s *Server) claim(r *request, now time.Time) (recorded privacy.Lane) {
 	if v.known = v.known && !r.cookieless; v.known {
 		v.id, v.since = v.visit.ID(keys), v.visit.Created
 		return v.visit.Recorded()
+	}
+	if r.trusted() {
+		r.readVisitor(now)
 	}
 	if r.readLink() {
 		v.id, v.since = v.link.Visitor, v.link.VisitorSince

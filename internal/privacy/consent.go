@@ -29,6 +29,16 @@ type Policy struct {
 	Countries map[string]Lane // instead of Default, by ISO country code
 }
 
+// Granted is the default for a visitor whose country is not known now and was known when the lane was
+// granted, by default: it stands as far as the policy still grants that to anybody.
+func (p Policy) Granted(before Lane) Lane {
+	highest := p.Default
+	for _, lane := range p.Countries {
+		highest = max(highest, lane)
+	}
+	return min(highest, before)
+}
+
 // Signals is the request's part of the decision.
 type Signals struct {
 	GPC, DNT, OptOut bool
