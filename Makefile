@@ -6,7 +6,7 @@ FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
 RACE := ./internal/geofile ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: help run test race fuzz fault e2e bench bench-collector bench-path lint tag schema clean build setup
+.PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-path lint tag schema clean build setup
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss,
 	@set -o pipefail; go test -count=1 -timeout 20m -v ./internal/loader | grep -E '^ *--- |fault_test.go|^(ok|FAIL|panic)|_test.go'
 	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 60m -v -run 'KilledInTurns|Backlog' ./internal/e2e | grep -E '^ *--- |_test.go|^(ok|FAIL|panic)'
 	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/chlocal/... ./internal/e2e/...
+
+privacy-proof: ## what names a person, sent through every route and sought in all that is kept
+	go test -count=1 -v -timeout 10m -run 'PrivacyProof' ./internal/e2e
 
 e2e: setup ## both binaries, a real ClickHouse, a real browser
 	go test -count=1 -v -timeout 15m ./internal/e2e/...

@@ -36,6 +36,9 @@ func (s *Server) makeRoutes() map[string]*route {
 	if s.config.DevSwitches {
 		routes["/dev/tomorrow"] = &route{name: "dev", post: (*Server).serveTomorrow}
 	}
+	if planted != nil {
+		routes["/planted"] = &route{name: "planted", get: (*Server).servePlanted}
+	}
 	for _, rt := range routes {
 		rt.gauge = s.metrics.gauge(rt.name)
 		switch {
@@ -48,6 +51,14 @@ func (s *Server) makeRoutes() map[string]*route {
 		}
 	}
 	return routes
+}
+
+// planted is set in one build only, that of the privacy proof: see planted.go.
+var planted func(*fasthttp.RequestCtx)
+
+func (s *Server) servePlanted(ctx *fasthttp.RequestCtx) Reason {
+	planted(ctx)
+	return Taken
 }
 
 // find returns the route of a request. fasthttp has resolved dots and escapes in the path.

@@ -177,6 +177,7 @@ func freeAddresses(t *testing.T, n int) []string {
 type service struct {
 	t             *testing.T
 	name          string
+	binary        string // another build than the one of that name
 	public, admin string
 	flags         []string
 	said          *transcript // of all its runs
@@ -198,7 +199,11 @@ func (p *service) hasSaid(words ...string) error {
 // launch returns when the process is there.
 func (p *service) launch() {
 	p.t.Helper()
-	p.cmd, p.ended = exec.Command(filepath.Join(binDir, p.name), p.flags...), make(chan struct{})
+	binary := p.binary
+	if binary == "" {
+		binary = filepath.Join(binDir, p.name)
+	}
+	p.cmd, p.ended = exec.Command(binary, p.flags...), make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatalf("start %s: %v", p.name, err)
