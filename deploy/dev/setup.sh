@@ -27,6 +27,13 @@ for c in go node npm git; do
 done
 need "a C compiler" "gcc libc6-dev" gcc cc clang
 need "curl" "curl" curl
+# Debian starts what it installs, unless a policy says no: the tests start an nginx of their own, and none
+# may be left listening.
+if ! command -v nginx >/dev/null 2>&1 && [ ! -x /usr/sbin/nginx ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+need "nginx" "nginx-light" nginx /usr/sbin/nginx
 need "Chromium" "chromium" chromium chromium-browser google-chrome
 
 installed=pixel-js/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one

@@ -39,7 +39,7 @@ func TestPrivacyProof(t *testing.T) {
 	p.walk()
 	p.v.comesTwice()
 	p.v.draws(s.aggregator) // a decision that is kept, with a grant cookie
-	s.killClickHouse() // what comes now stays in the spools
+	s.killClickHouse()      // what comes now stays in the spools
 	p.walk()
 	s.collector.kill()
 	s.aggregator.kill()

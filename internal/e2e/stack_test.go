@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -178,6 +179,7 @@ type service struct {
 	t             *testing.T
 	name          string
 	binary        string // another build than the one of that name
+	openAPI       string // where it is, "" = /openapi.json
 	public, admin string
 	flags         []string
 	said          *transcript // of all its runs
@@ -222,7 +224,7 @@ func (p *service) start() {
 		if p.hasEnded() {
 			p.t.Fatalf("%s ended instead of serving: %s", p.name, p.cmd.ProcessState)
 		}
-		return errors.Join(p.answers(p.admin, "/healthz"), p.answers(p.public, "/openapi.json"))
+		return errors.Join(p.answers(p.admin, "/healthz"), p.answers(p.public, cmp.Or(p.openAPI, "/openapi.json")))
 	})
 }
 
