@@ -4,6 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
+FAULT_BACKLOG ?= 3000000
 RACE := ./internal/geofile ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
 .PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-path lint tag schema clean build setup
@@ -30,7 +31,7 @@ fuzz: ## every fuzz target for FUZZTIME (20s) each
 fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss, faults of ClickHouse, outages
 	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 20m -v ./internal/spool | grep -E '^ *--- |rounds: |^(ok|FAIL|panic)|_test.go'
 	@set -o pipefail; go test -count=1 -timeout 20m -v ./internal/loader | grep -E '^ *--- |fault_test.go|^(ok|FAIL|panic)|_test.go'
-	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) go test -count=1 -timeout 60m -v -run 'KilledInTurns|Backlog' ./internal/e2e | grep -E '^ *--- |_test.go|^(ok|FAIL|panic)'
+	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) BECKON_FAULT_BACKLOG=$(FAULT_BACKLOG) go test -count=1 -timeout 60m -v -run 'KilledInTurns|Backlog' ./internal/e2e | grep -E '^ *--- |_test.go|^(ok|FAIL|panic)'
 	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/chlocal/... ./internal/e2e/...
 
 privacy-proof: ## what names a person, sent through every route and sought in all that is kept

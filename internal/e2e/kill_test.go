@@ -80,6 +80,7 @@ func TestCollectorAndClickHouseKilledInTurnsLoseNothingAndDoubleNothing(t *testi
 	}
 	s.isExact(acked, result.Unacknowledged)
 	s.ledgerCloses()
+	s.killClickHouse() // a stop would wait for its merges
 }
 
 // drained waits until the collector has brought everything to ClickHouse, however much that is, as long as it
