@@ -28,7 +28,7 @@ const (
 	errorBackoff  = time.Second
 	loadsLookBack = 10 * time.Minute // of loads.sql: a row of `loads` is seen at most this long after its time
 	chunk         = 1000             // visitors in one read
-	groupSize     = 16               // batches whose visitors are read together
+	groupSize     = 4                // batches whose visitors are read together: a backlog's have tens of thousands each
 	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
 )
 
@@ -107,8 +107,9 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// poll processes the batches that were loaded since the last look, a few at a time: after an outage
-// there can be more to read than any one deadline allows, and what is done need not be done again.
+// poll processes the batches that were loaded since the last completed look, the newest few of them: after an
+// outage there can be more to read than any one deadline allows, and what is done need not be done again. The look
+// is complete, and CompleteAt moves, when none is left.
 func (f *Follower) poll(ctx context.Context) error {
 	start := f.now()
 	fresh, clock, err := f.newLoads(ctx)
@@ -123,17 +124,16 @@ func (f *Follower) poll(ctx context.Context) error {
 	case clock.Sub(f.looked) > changesKept:
 		// Who changed is forgotten by now, so everybody has to be read again.
 		f.store.Clear()
+		f.looked = clock.Add(-loadsLookBack) // so that this is done once
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
-	for group := range slices.Chunk(fresh, groupSize) {
-		keys, err := f.changedVisitors(ctx, group)
-		if err != nil {
-			return err
-		}
-		if err := f.refresh(ctx, keys); err != nil {
-			return err
-		}
-		f.remember(group)
+	slices.Reverse(fresh) // while there is a backlog, who has just done something comes first
+	group := fresh[:min(len(fresh), groupSize)]
+	if err := f.process(ctx, group); err != nil {
+		return err
+	}
+	if len(group) < len(fresh) {
+		return nil // look again first: a newer one may be there
 	}
 	for b, at := range f.processed {
 		if clock.Sub(at) > 2*loadsLookBack {
@@ -145,6 +145,22 @@ func (f *Follower) poll(ctx context.Context) error {
 	}
 	f.looked = clock
 	f.completeAt.Store(start.UnixMilli())
+	return nil
+}
+
+// process reads the visitors again whom some batches have changed.
+func (f *Follower) process(ctx context.Context, group []load) error {
+	if len(group) == 0 {
+		return nil
+	}
+	keys, err := f.changedVisitors(ctx, group)
+	if err != nil {
+		return err
+	}
+	if err := f.refresh(ctx, keys); err != nil {
+		return err
+	}
+	f.remember(group)
 	return nil
 }
 
