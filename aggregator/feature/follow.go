@@ -28,7 +28,8 @@ const (
 	errorBackoff  = time.Second
 	loadsLookBack = 10 * time.Minute // of loads.sql: a row of `loads` is seen at most this long after its time
 	chunk         = 1000             // visitors in one read
-	groupSize     = 4                // batches whose visitors are read together: a backlog's have tens of thousands each
+	groupSize     = 16               // batches whose visitors are read together
+	groupRows     = 10_000           // and their rows, but for one batch: one of a backlog changes thousands of visitors
 	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
 )
 
@@ -41,7 +42,8 @@ type batch struct {
 // load is a row of `loads`.
 type load struct {
 	batch
-	at time.Time // by ClickHouse's clock
+	at   time.Time // by ClickHouse's clock
+	rows uint64
 }
 
 // Follower keeps a Store up to date: it watches `loads` for batches it has not processed, asks
@@ -128,7 +130,7 @@ func (f *Follower) poll(ctx context.Context) error {
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
 	slices.Reverse(fresh) // while there is a backlog, who has just done something comes first
-	group := fresh[:min(len(fresh), groupSize)]
+	group := upTo(groupRows, fresh[:min(len(fresh), groupSize)])
 	if err := f.process(ctx, group); err != nil {
 		return err
 	}
@@ -146,6 +148,17 @@ func (f *Follower) poll(ctx context.Context) error {
 	f.looked = clock
 	f.completeAt.Store(start.UnixMilli())
 	return nil
+}
+
+// upTo is the first of some batches, as many as have that many rows together.
+func upTo(rows uint64, list []load) []load {
+	sum := uint64(0)
+	for i, l := range list {
+		if sum += l.rows; sum > rows {
+			return list[:max(i, 1)]
+		}
+	}
+	return list
 }
 
 // process reads the visitors again whom some batches have changed.
@@ -189,7 +202,7 @@ func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time,
 			spool string
 			l     load
 		)
-		if err := rows.Scan(&spool, &l.segment, &l.at); err != nil {
+		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows); err != nil {
 			return nil, clock, fmt.Errorf("scan loaded batch: %w", err)
 		}
 		copy(l.spool[:], spool)
