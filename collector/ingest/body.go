@@ -186,7 +186,8 @@ func codeUnit(escape []byte) (unit int) {
 	return unit
 }
 
-// shallow reports whether no value of the JSON text is nested deeper than maxDepth. It runs before
+// shallow reports whether no value of the JSON text is nested deeper than maxDepth, and no string holds a
+// bare control character. It runs before
 // anything recursive does.
 func shallow(text []byte) bool {
 	depth, quoted := 0, false
@@ -195,6 +196,9 @@ func shallow(text []byte) bool {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+			if c < ' ' { // the validator overlooks it behind an escape
+				return false
+			}
 			if c == '\\' {
 				i++
 			}

@@ -40,6 +40,7 @@ func TestBodyIsReadStrictly(t *testing.T) {
 	f("bad number", `{"v":1,"s":"demo","z":1.2.3}`, false)
 	f("bad escape", `{"v":1,"s":"demo","x":"\q"}`, false)
 	f("control character", "{\"v\":1,\"s\":\"demo\",\"x\":\"a\nb\"}", false)
+	f("control character behind an escape", "{\"s\":\"demo\",\"x\":\"\a\\b\"}", false)
 	f("not UTF-8", "{\"v\":1,\"s\":\"demo\",\"x\":\"\xff\"}", false)
 	f("key twice", `{"v":1,"s":"demo","s":"asks"}`, false)
 	f("key twice by escape", `{"v":1,"s":"demo","\u0073":"asks"}`, false)
