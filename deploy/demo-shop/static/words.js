@@ -36,6 +36,7 @@ export const causes = {
   gpc: 'the browser sends Global Privacy Control',
   dnt: 'the browser sends Do Not Track',
   'opt-out': 'opted out',
+  'no-key': 'meant for the reports, but the key of the day is not there',
 };
 
 const names = {
