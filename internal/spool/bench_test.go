@@ -98,7 +98,7 @@ func TestAppendAllocatesLittle(t *testing.T) {
 		call() // buffers and tables grow to their size
 	}
 	s.fs.(*memFS).breaks(nil)
-	if got := testing.AllocsPerRun(200, call); got > 8 { // a commit's fate is two; the fake disk makes the rest
+	if got := testing.AllocsPerRun(200, call); got > 6 { // of the fake disk
 		t.Fatalf("%.1f allocations for a commit of 50 entries", got)
 	}
 }

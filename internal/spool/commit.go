@@ -3,6 +3,8 @@ package spool
 import (
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,17 +15,45 @@ const (
 	maxGatheredBytes = 4 << 20                // appenders wait while so much waits for the disk
 )
 
-// fate is what all callers of one commit wait for and share.
+// fate is what all callers of one commit wait for and share. It is used again when the committer and the last
+// of them have let go of it, so that a commit allocates nothing.
 type fate struct {
-	done chan struct{}
-	err  error // set before done is closed
+	done    sync.WaitGroup
+	err     error // set before done
+	holders atomic.Int32
 }
 
-func newFate() *fate { return &fate{done: make(chan struct{})} }
+var fates = sync.Pool{New: func() any { return new(fate) }}
+
+// newFate returns one that its caller holds, and settles.
+func newFate() *fate {
+	f := fates.Get().(*fate)
+	f.err = nil
+	f.holders.Store(1)
+	f.done.Add(1)
+	return f
+}
+
+// hold is called before wait, by who knows that the fate is not settled yet.
+func (f *fate) hold() { f.holders.Add(1) }
+
+func (f *fate) wait() error {
+	f.done.Wait()
+	err := f.err
+	f.release()
+	return err
+}
 
 func (f *fate) settle(err error) {
 	f.err = err
-	close(f.done)
+	f.done.Done()
+	f.release()
+}
+
+func (f *fate) release() {
+	if f.holders.Add(-1) == 0 {
+		fates.Put(f)
+	}
 }
 
 // commit is the shared buffer of a group commit. There are two: one gathers while the other is written.

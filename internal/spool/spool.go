@@ -217,16 +217,18 @@ func (s *Spool) Append(entries []Entry, extra []Count) error {
 	}
 	c.awaited = c.awaited || wait
 	fate := c.fate
+	if wait {
+		fate.hold()
+	}
 	s.mu.Unlock()
 
 	if wake {
 		s.nudge()
 	}
 	if wait {
-		<-fate.done
-		if fate.err != nil {
-			s.metrics.refused(fate.err)
-			return fate.err
+		if err := fate.wait(); err != nil {
+			s.metrics.refused(err)
+			return err
 		}
 	}
 	if duplicates > 0 {
@@ -314,10 +316,10 @@ func (s *Spool) Seal() error {
 		s.sealing = newFate()
 	}
 	f := s.sealing
+	f.hold()
 	s.mu.Unlock()
 	s.nudge()
-	<-f.done
-	return f.err
+	return f.wait()
 }
 
 // Stats describes what is in the spool now.
