@@ -127,11 +127,13 @@ type batchesCmd struct {
 	Events      int
 	Connections int
 	Duration    time.Duration
+	First       int64 // number of the first batch: another turn must not repeat the ids of this one
 }
 
 // Run prints the events accepted in a second.
 func (c *batchesCmd) Run(ctx context.Context) error {
-	var accepted, run atomic.Int64
+	var accepted, number atomic.Int64
+	number.Store(c.First)
 	began := time.Now()
 	err := together(c.Connections, func(int) error {
 		b := newBatch(c.Cookie, c.Events)
@@ -139,7 +141,7 @@ func (c *batchesCmd) Run(ctx context.Context) error {
 			if ctx.Err() != nil || time.Since(began) >= c.Duration {
 				return nil
 			}
-			return b.with(uint64(run.Add(1)))
+			return b.with(uint64(number.Add(1)))
 		}
 		return repeat(c.Target, next, func() { accepted.Add(int64(c.Events)) })
 	})

@@ -178,7 +178,7 @@ func (c *runCmd) batches(ctx context.Context, r *result) error {
 	defer s.stop()
 	for round := range c.Rounds {
 		cmd, err := own(ctx, c.Load, "batches", "--target", s.addr, "--cookie", s.cookie, "--events", strconv.Itoa(batchEvents),
-			"--connections", strconv.Itoa(batchClients), "--duration", c.Duration.String())
+			"--connections", strconv.Itoa(batchClients), "--duration", c.Duration.String(), "--first", strconv.Itoa(round<<30))
 		if err != nil {
 			return err
 		}
