@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -23,12 +24,12 @@ type Table[R any] struct {
 	Partition func(*R) string
 	Refill    func(ctx context.Context, c driver.Conn, database, spoolHex string, segment uint64) error
 
-	rows decodedRows[R] // of the batch in hand; its memory serves one batch after the other
+	sequence uint64 // of the record in hand
 }
 
-// Column is one column of a table: where its values come from, and those of the batch in hand. A batch
-// is gathered column by column while it is read, because that is how the protocol sends it: no row is
-// ever kept.
+// Column is one column of a table: where its values come from, and those that are gathered. A batch is
+// gathered column by column while it is read, because that is how the protocol sends it: no row is ever
+// kept.
 type Column[R any] struct {
 	Name   string
 	values values[R]
@@ -123,7 +124,7 @@ type refusal struct {
 	reason   error
 }
 
-// decoded is a batch, checked completely before anything is sent. It is good until the next one is decoded.
+// decoded is a batch, checked completely before anything is sent.
 type decoded interface {
 	rows() int
 	refused() []refusal
@@ -147,78 +148,102 @@ func (t *Table[R]) refill(ctx context.Context, conn driver.Conn, database string
 	return t.Refill(ctx, conn, database, id.Spool.String(), id.Segment)
 }
 
+// decode checks every record of the batch and keeps none.
 func (t *Table[R]) decode(b *spool.Batch, but map[string]bool) (decoded, error) {
-	d := &t.rows
-	d.reset(t, b.ID)
-	err := b.Records(func(sequence uint64, record []byte) error {
-		var row R
-		if err := t.Decode(record, &row); err != nil {
-			d.bad = append(d.bad, refusal{sequence, append([]byte(nil), record...), err})
-			return nil
-		}
-		if len(but) > 0 && but[t.Partition(&row)] {
-			return nil
-		}
-		for i := range t.Columns {
-			t.Columns[i].values.add(&row)
-		}
-		d.sequences = append(d.sequences, sequence)
-		return nil
-	})
+	d := &checked[R]{table: t, batch: b, but: but}
+	err := d.each(func(uint64, *R) error { d.n++; return nil }, func(bad refusal) { d.bad = append(d.bad, bad) })
 	return d, err
 }
 
-type decodedRows[R any] struct {
-	table     *Table[R]
-	id        spool.BatchID
-	sequences []uint64
-	bad       []refusal
-
-	spools   [][]byte
-	segments []uint64
+// checked is a batch whose records have been looked at.
+type checked[R any] struct {
+	table *Table[R]
+	batch *spool.Batch
+	but   map[string]bool
+	n     int
+	bad   []refusal
 }
 
-func (d *decodedRows[R]) reset(t *Table[R], id spool.BatchID) {
-	d.table, d.id = t, id
-	d.sequences, d.bad = d.sequences[:0], nil
-	for i := range t.Columns {
-		t.Columns[i].values.reset()
-	}
+func (d *checked[R]) rows() int          { return d.n }
+func (d *checked[R]) refused() []refusal { return d.bad }
+
+// each calls good for every row that is to be sent, and bad for every record that is none.
+func (d *checked[R]) each(good func(sequence uint64, row *R) error, bad func(refusal)) error {
+	return d.batch.Records(func(sequence uint64, record []byte) error {
+		var row R
+		if err := d.table.Decode(record, &row); err != nil {
+			bad(refusal{sequence, append([]byte(nil), record...), err})
+			return nil
+		}
+		if len(d.but) > 0 && d.but[d.table.Partition(&row)] {
+			return nil
+		}
+		return good(sequence, &row)
+	})
 }
 
-func (d *decodedRows[R]) rows() int          { return len(d.sequences) }
-func (d *decodedRows[R]) refused() []refusal { return d.bad }
+// chunkRows is how many rows are gathered before they go to the columns of clickhouse-go, which hold the
+// whole batch: so there is one copy of it in memory, and not two.
+const chunkRows = 2048
 
 // insert sends all rows as one block. The batch object is used once and thrown away: a second Send
 // on it would send the rows twice without an error (clickhouse-go), and the context is fixed here.
-func (d *decodedRows[R]) insert(ctx context.Context, conn driver.Conn, database string) error {
-	names := make([]string, 0, len(d.table.Columns)+3)
-	for _, c := range d.table.Columns {
-		names = append(names, "`"+c.Name+"`")
+func (d *checked[R]) insert(ctx context.Context, conn driver.Conn, database string) error {
+	columns := d.table.columns(d.batch.ID)
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = "`" + c.Name + "`"
 	}
-	names = append(names, "spool", "segment", "sequence")
 	batch, err := conn.PrepareBatch(ctx, fmt.Sprintf("INSERT INTO %s.%s (%s)", database, d.table.Name, strings.Join(names, ", ")))
 	if err != nil {
 		return fmt.Errorf("prepare insert into %s: %w", d.table.Name, err)
 	}
 	defer batch.Close()
-	for i, c := range d.table.Columns {
-		if err := c.values.appendTo(batch.Column(i)); err != nil {
-			return fmt.Errorf("append column %s.%s: %w", d.table.Name, c.Name, err)
+	gathered := 0
+	flush := func() error {
+		gathered = 0
+		for i, c := range columns {
+			if err := c.values.appendTo(batch.Column(i)); err != nil {
+				return fmt.Errorf("append column %s.%s: %w", d.table.Name, c.Name, err)
+			}
+			c.values.reset()
 		}
+		return nil
 	}
-	d.spools, d.segments = d.spools[:0], d.segments[:0]
-	for range d.sequences {
-		d.spools, d.segments = append(d.spools, d.id.Spool[:]), append(d.segments, d.id.Segment)
+	for _, c := range columns {
+		c.values.reset() // what a failed try left
 	}
-	n := len(d.table.Columns)
-	for i, values := range []any{d.spools, d.segments, d.sequences} {
-		if err := batch.Column(n + i).Append(values); err != nil {
-			return fmt.Errorf("append column %s.%s: %w", d.table.Name, names[n+i], err)
+	sent := 0
+	err = d.each(func(sequence uint64, row *R) error {
+		d.table.sequence = sequence
+		for i := range columns {
+			columns[i].values.add(row)
 		}
+		sent++
+		if gathered++; gathered == chunkRows {
+			return flush()
+		}
+		return nil
+	}, func(refusal) {})
+	if err == nil && gathered > 0 {
+		err = flush()
+	}
+	if err != nil {
+		return err
+	}
+	if sent != d.n {
+		return fmt.Errorf("batch %s had %d rows and now has %d", d.batch.ID.Token(), d.n, sent)
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", d.rows(), d.table.Name, err)
+		return fmt.Errorf("insert %d rows into %s: %w", d.n, d.table.Name, err)
 	}
 	return nil
+}
+
+// columns are those of the table and, last, where a row comes from.
+func (t *Table[R]) columns(id spool.BatchID) []Column[R] {
+	return append(slices.Clip(t.Columns),
+		IDCol("spool", func(*R) [16]byte { return id.Spool }),
+		Col("segment", func(*R) uint64 { return id.Segment }),
+		Col("sequence", func(*R) uint64 { return t.sequence }))
 }
