@@ -15,7 +15,6 @@ import (
 	"beckon/internal/privacy"
 	"beckon/internal/recount"
 	"beckon/internal/spool"
-	"beckon/schema"
 )
 
 // shop makes events and keeps what a spool has acknowledged of them.
@@ -91,14 +90,6 @@ func (s *shop) sells(t testing.TB, to *spool.Spool, n int, change ...func(i int,
 func seal(t testing.TB, s *spool.Spool) {
 	t.Helper()
 	if err := s.Seal(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// database makes a database of its own on the server behind conn.
-func database(t testing.TB, conn driver.Conn, name string) {
-	t.Helper()
-	if err := schema.Apply(t.Context(), conn, name); err != nil {
 		t.Fatal(err)
 	}
 }
