@@ -21,6 +21,7 @@ type Config struct {
 	KeyringDir    string        `default:"keyring" help:"Folder of the key files, see: beckon-collector keyring init."`
 	SpoolDir      string        `default:"spool-decisions" help:"Folder where decisions wait for ClickHouse."`
 	SpoolMaxBytes int64         `default:"1073741824" help:"Size at which first serves are refused."`
+	SpoolReserve  int64         `default:"268435456" help:"Free bytes to leave on the spool's disk (never over a twentieth of it): first serves are refused before it is full. 0: do not watch the disk."`
 	ClickHouseDSN string        `name:"clickhouse-dsn" env:"BECKON_CLICKHOUSE_DSN" default:"clickhouse://default@127.0.0.1:9000/default" help:"ClickHouse, native protocol."`
 	Database      string        `default:"beckon" help:"ClickHouse database."`
 	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service."`
@@ -50,6 +51,9 @@ func (c *Config) validate() error {
 	}
 	if c.SpoolMaxBytes < 1<<20 {
 		fault("--spool-max-bytes %d is too small: at least 1048576", c.SpoolMaxBytes)
+	}
+	if c.SpoolReserve < 0 {
+		fault("--spool-reserve %d: write a number of bytes, such as 268435456, or 0 for none", c.SpoolReserve)
 	}
 	if c.Visitors < 1 {
 		fault("--visitors %d: at least 1", c.Visitors)

@@ -98,7 +98,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	reg := admin.NewRegistry("aggregator")
-	decisions, err := spool.Open(c.SpoolDir, spool.Options{MaxBytes: c.SpoolMaxBytes, Log: log, Registerer: reg})
+	decisions, err := spool.Open(c.SpoolDir, spool.Options{MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
 	if err != nil {
 		return fmt.Errorf("--spool-dir: %w", err)
 	}
