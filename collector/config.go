@@ -180,6 +180,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 // cli is the command line: `serve` is what happens without a word.
 type cli struct {
 	Serve     serveCmd         `cmd:"" default:"withargs" help:"Take events and bring them to ClickHouse (the default)."`
+	Import    importCmd        `cmd:"" help:"Bring events of the past to ClickHouse from a file, one a line."`
 	Keyring   keyringCmd       `cmd:"" help:"Manage the keys of the sites."`
 	Spooldump spooldumpCmd     `cmd:"" help:"Show what files of a spool hold, damaged ones too; never writes, works beside a running collector."`
 	Version   kong.VersionFlag `env:"-" help:"Print the version."`

@@ -105,7 +105,7 @@ func (s *Server) store(r *request) Reason {
 	for _, d := range r.dropped {
 		r.counts = append(r.counts,
 			spool.Count{Site: r.tenant.site.ID, Reason: spool.ReasonAccepted, N: 1},
-			spool.Count{Site: r.tenant.site.ID, Reason: d.reason.ledger(), N: 1})
+			spool.Count{Site: r.tenant.site.ID, Reason: d.reason.Ledger(), N: 1})
 	}
 	reason := Taken
 	if len(r.entries)+len(r.counts) > 0 {

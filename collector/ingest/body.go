@@ -23,19 +23,32 @@ func parseBatch(r *request) Reason {
 	if len(body) > event.MaxBodyBytes {
 		return TooLarge
 	}
-	if !batchType(r.ctx.Request.Header.ContentType()) || !utf8.Valid(body) || !shallow(body) {
+	if !batchType(r.ctx.Request.Header.ContentType()) {
 		return Malformed
+	}
+	o := r.readObject(body)
+	if o == nil {
+		return Malformed
+	}
+	return r.readBatch(o)
+}
+
+// readObject parses a JSON object that passes all our rules about JSON; nil for anything else. It may change
+// the bytes of text.
+func (r *request) readObject(text []byte) *fastjson.Object {
+	if !utf8.Valid(text) || !shallow(text) {
+		return nil
 	}
 	// The parser forgives numbers like 1.2.3 and escapes like \q; the validator does not.
-	if fastjson.ValidateBytes(body) != nil {
-		return Malformed
+	if fastjson.ValidateBytes(text) != nil {
+		return nil
 	}
-	mendSurrogates(body)
-	root, err := r.parser.ParseBytes(body)
+	mendSurrogates(text)
+	root, err := r.parser.ParseBytes(text)
 	if err != nil || root.Type() != fastjson.TypeObject || !r.uniqueKeys(root) {
-		return Malformed
+		return nil
 	}
-	return r.readBatch(root.GetObject())
+	return root.GetObject()
 }
 
 func (r *request) readBatch(o *fastjson.Object) Reason {

@@ -85,5 +85,5 @@ func (r Reason) String() string { return reasons[r].name }
 // Status is the HTTP status of a request refused for r, or of a pixel whose event was dropped for r.
 func (r Reason) Status() int { return reasons[r].status }
 
-// ledger is the name of r in the ledger's lines about dropped events.
-func (r Reason) ledger() string { return "dropped:" + reasons[r].name }
+// Ledger is the name of r in the ledger's lines about dropped events.
+func (r Reason) Ledger() string { return "dropped:" + reasons[r].name }

@@ -40,6 +40,7 @@ type request struct {
 	chosenAt int64      // "at" of the choice, -1 when absent
 	sent     int        // how many events, before any limit
 	raws     []rawEvent // at most event.MaxBatchEvents
+	old      oldWords   // of a line of old events
 
 	// What it turned out to be.
 	tenant  *tenant
@@ -123,8 +124,10 @@ func (r *request) add(position int, fingerprint uint64) {
 	r.position = append(r.position, position)
 }
 
-// trusted reports whether the sender is the shop itself.
-func (r *request) trusted() bool { return r.source == event.SourceServer }
+// trusted reports whether the sender is the shop itself, speaking of today or of its past.
+func (r *request) trusted() bool {
+	return r.source == event.SourceServer || r.source == event.SourceImport
+}
 
 // identity is what makes an event one and the same: its id, and whether the shop says it or a browser. A
 // browser must not keep the shop's word out by sending its id first. (The changed bit is of the version, which

@@ -43,6 +43,17 @@ func (u UUID) String() string {
 	return string(s[:])
 }
 
+// NamedUUID makes the id of an event of that time from 16 bytes that name it, such as a keyed hash.
+func NamedUUID(unixMilli int64, name [16]byte) UUID {
+	u := UUID(name)
+	var at [8]byte
+	binary.BigEndian.PutUint64(at[:], uint64(unixMilli)<<16)
+	copy(u[:6], at[:6])
+	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
 // UUIDs makes event ids that rise within this process, also when the clock steps back or stands
 // still. Safe for concurrent use. The zero value is ready.
 type UUIDs struct {

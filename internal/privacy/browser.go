@@ -47,6 +47,19 @@ var (
 	avg      = Bucket{"avg"}
 )
 
+// devices are all classes of devices.
+var devices = [...]Bucket{deviceDesktop, deviceMobile, deviceTablet, deviceTV, deviceConsole, other}
+
+// DeviceOf takes the class of a device from a list that the shop kept; false when it is none of ours.
+func DeviceOf(word []byte) (Bucket, bool) {
+	for _, d := range devices {
+		if d.s == string(word) {
+			return d, true
+		}
+	}
+	return Bucket{}, false
+}
+
 // rule names a bucket for user agents that contain a text.
 type rule struct {
 	text string

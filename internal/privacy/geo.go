@@ -178,6 +178,9 @@ func hasField(record maxminddb.Result, word *string, path []any) bool {
 	return record.Found() && record.DecodePath(word, path...) == nil && *word != ""
 }
 
+// CountryOf takes the code of a country from a list that the shop kept; empty when it is none.
+func CountryOf(code []byte) Bucket { return countryCode(string(code)) }
+
 // countryCode keeps two capital letters: the file comes from outside and must not put text into rows.
 func countryCode(s string) Bucket {
 	if len(s) != 2 || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
