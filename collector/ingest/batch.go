@@ -95,7 +95,11 @@ func (s *Server) judge(r *request, i int) Reason {
 	e.Source = r.source
 	r.visitor.describe(e, r.tenant.days)
 	r.tenant.stamp(e, r.received)
-	r.add(i, r.fingerprint(r.identity(e.ID)))
+	fingerprint := uint64(0)
+	if r.raw.hasID { // an id of our own making was never seen before, and nobody can repeat it
+		fingerprint = r.fingerprint(r.identity(e.ID))
+	}
+	r.add(i, fingerprint)
 	return Taken
 }
 

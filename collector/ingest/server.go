@@ -238,7 +238,7 @@ func (s *Server) Ready() error {
 
 // Handler answers one request.
 func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
-	start := time.Now()
+	start := ctx.Time() // when fasthttp had the whole request
 	g := s.unrouted
 	var rt *route
 	reason := Taken
