@@ -27,12 +27,14 @@ for c in go node npm git; do
 done
 need "a C compiler" "gcc libc6-dev" gcc cc clang
 need "curl" "curl" curl
-# Debian starts what it installs, unless a policy says no: the tests start an nginx of their own, and none
-# may be left listening.
-if ! command -v nginx >/dev/null 2>&1 && [ ! -x /usr/sbin/nginx ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e /usr/sbin/policy-rc.d ]; then
+# Debian starts what it installs, unless a policy says no: the tests start an nginx of their own and use
+# promtool alone, and no service may be left listening.
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+if { ! has nginx || ! has promtool; } && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && [ ! -e /usr/sbin/policy-rc.d ]; then
 	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d
 	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
+need "promtool" "prometheus" promtool
 need "nginx" "nginx-light" nginx /usr/sbin/nginx
 need "Chromium" "chromium" chromium chromium-browser google-chrome
 
