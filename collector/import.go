@@ -99,12 +99,12 @@ func (cmd *importCmd) load(ctx context.Context, log *slog.Logger) (sum history.S
 	load := loader.New(loader.Config{
 		Source: events, Table: loader.Events(), Connect: connect, Database: cmd.Database, DeadLetter: cmd.deadLetter(), Log: log, Registerer: prometheus.NewRegistry(),
 	})
-	ctx, cancel = context.WithCancel(ctx)
-	defer cancel()
-	go suppressed.Follow(ctx)
+	follow, stop := service.Loop(suppressed.Follow)
+	go follow()
+	defer stop(nil)
 	out := bufio.NewWriter(rejects)
 	im := history.Import{
-		Lines: lines, Known: &history.Stored{Conn: conn, Database: cmd.Database}, Spool: events, Rejects: out, Tell: os.Stderr, Now: time.Now,
+		Lines: lines, Known: &history.Stored{Conn: conn, Database: cmd.Database, Log: log}, Spool: events, Rejects: out, Tell: os.Stderr, Now: time.Now,
 		Drain: func(ctx context.Context) error { return drain(ctx, events, load) },
 	}
 	sum, err = im.Run(ctx, file)
@@ -124,8 +124,8 @@ func drain(ctx context.Context, events *spool.Spool, load *loader.Loader) error 
 		if err := load.Drain(ctx); err != nil {
 			return err
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
+		if err := errors.Join(ctx.Err(), service.SpoolReady(events)); err != nil {
+			return err
 		}
 	}
 	return nil

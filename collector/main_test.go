@@ -30,6 +30,11 @@ sites:
 // parse reads a command line as main does.
 func parse(t *testing.T, args ...string) *Config {
 	t.Helper()
+	return &parseCLI(t, args...).Serve.Config
+}
+
+func parseCLI(t *testing.T, args ...string) *cli {
+	t.Helper()
 	var c cli
 	k, err := kong.New(&c, kong.DefaultEnvars("BECKON"), kong.Vars{"version": "test", "volatile": "/there"})
 	if err != nil {
@@ -38,7 +43,7 @@ func parse(t *testing.T, args ...string) *Config {
 	if _, err := k.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return &c.Serve.Config
+	return &c
 }
 
 // ready is a Config that serves: free ports, a site with keys, and a ClickHouse that is not there.

@@ -2,7 +2,9 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -17,6 +19,7 @@ import (
 type Stored struct {
 	Conn     driver.Conn
 	Database string
+	Log      *slog.Logger
 }
 
 // known reads the days of the chunk in each of its sites, by the sort key, and no others. What the shop's server
@@ -25,8 +28,27 @@ const known = `SELECT site, event_id FROM %s.events
 WHERE (site, toDate(occurred_at)) IN (SELECT site, day FROM wanted) AND (site, event_id) IN (SELECT site, event_id FROM wanted)
 	AND source IN ('import', 'server')`
 
-// Has reports of each event whether it is there.
+const askAgain = time.Second
+
+// Has reports of each event whether it is there. It waits for a ClickHouse that does not answer, as the loader
+// does, until ctx ends; an answer that is a refusal is an error.
 func (s *Stored) Has(ctx context.Context, events []ingest.Old) ([]bool, error) {
+	for {
+		there, err := s.ask(ctx, events)
+		var answer *clickhouse.Exception
+		if err == nil || ctx.Err() != nil || errors.As(err, &answer) {
+			return there, err
+		}
+		s.Log.Error("ClickHouse does not say what it has, asking again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+func (s *Stored) ask(ctx context.Context, events []ingest.Old) ([]bool, error) {
 	there := make([]bool, len(events))
 	if len(events) == 0 {
 		return there, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -101,43 +102,92 @@ func TestImportStoresEachLineOnceHoweverOftenItIsCutOff(t *testing.T) {
 	s.recounted(good)
 
 	// Of a pipe that stays open the import is killed whenever there is something on its disk, or just was.
-	second, bad2 := oldShop("second", 30_000)
-	for round := range 4 {
+	second, bad2 := oldShop("second", 40_000)
+	spooled := func() string {
+		segments, err := filepath.Glob(s.path("spool-import/spool/*.segment"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(segments, " ")
+	}
+	for round := range 3 {
 		cmd := s.imports("-")
 		pipe, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
+		before, left := s.number("SELECT count() FROM events"), spooled()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		go pipe.Write(second[:len(second)*(round+2)/6])
-		before := s.number("SELECT count() FROM events")
+		part := bytes.Join(bytes.SplitAfter(second, []byte{'\n'})[:(round+1)*10_500], nil) // a chunk more each time, and a little
+		go pipe.Write(part)
 		eventually(t, func() error {
-			segments, err := filepath.Glob(s.path("spool-import/spool/*.segment"))
-			if round%2 == 0 && len(segments) > 0 || round%2 == 1 && s.number("SELECT count() FROM events") > before {
+			if now := spooled(); round%2 == 0 && now != "" && now != left || round%2 == 1 && s.number("SELECT count() FROM events") > before {
 				return nil
 			}
-			return fmt.Errorf("nothing is imported (%v)", err)
+			return errors.New("nothing is imported")
 		})
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
 	}
-	cmd := s.imports("-")
-	cmd.Stdin = bytes.NewReader(second)
-	out, err := cmd.Output()
-	if err == nil || !strings.HasPrefix(string(out), "30000 lines read, ") {
-		t.Errorf("after the kills: %v %s", err, out)
+	out := s.importThroughAnOutage(second)
+	if !strings.HasPrefix(out, "40000 lines read, ") {
+		t.Errorf("after the kills: %s", out)
 	}
 	t.Logf("after the kills: %s", out)
-	s.recounted(good + 30_000 - bad2)
+	s.recounted(good + 40_000 - bad2)
 	s.ledgerCloses()
 	if err := os.RemoveAll(s.path("spool-import")); err != nil { // what is stored is known without it
 		t.Fatal(err)
 	}
 	s.imported(s.path("old.jsonl"), fmt.Sprintf("10000 lines read, 0 stored, %d already there, ", good), false)
+}
+
+// importThroughAnOutage imports a file while ClickHouse is killed and comes back, and returns the summary.
+func (s *stack) importThroughAnOutage(file []byte) string {
+	s.t.Helper()
+	cmd, said := s.imports("-"), newTranscript()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, said
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	half := len(file) / 2 // some chunks
+	if _, err := pipe.Write(file[:half]); err != nil {
+		s.t.Fatalf("import: %v\n%s", err, said)
+	}
+	hears := func(word string) {
+		s.t.Helper()
+		eventually(s.t, func() error {
+			if text := said.String(); !strings.Contains(text, word) {
+				return fmt.Errorf("the import says %s", text)
+			}
+			return nil
+		})
+	}
+	hears("line 10000: ")
+	s.killClickHouse()
+	written := make(chan error, 1)
+	go func() { // the import reads no more than it can hold
+		_, err := pipe.Write(file[half:])
+		written <- errors.Join(err, pipe.Close())
+	}()
+	hears("again")
+	s.restartClickHouse()
+	if err := <-written; err != nil {
+		s.t.Error(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(said.String(), "some lines were not taken") {
+		s.t.Errorf("import: %v\n%s", err, said)
+	}
+	return out.String()
 }
 
 func TestImportSaysWhatIsInItsWay(t *testing.T) {
