@@ -65,8 +65,9 @@ func (cmd *importCmd) Run() error {
 }
 
 const (
-	firstAnswer = 15 * time.Second // of ClickHouse, which may still be starting
-	diskReserve = 256 << 20        // as --spool-reserve of the services
+	firstAnswer = 10 * time.Second // of ClickHouse
+	reachTries  = 3
+	diskReserve = 256 << 20 // as --spool-reserve of the services
 )
 
 // load is the drawing of the import: its parts, in the order in which data passes them.
@@ -84,9 +85,7 @@ func (cmd *importCmd) load(ctx context.Context, log *slog.Logger) (sum history.S
 	defer rejects.Close()
 
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, cmd.ClickHouseDSN) }
-	first, cancel := context.WithTimeout(ctx, firstAnswer)
-	conn, err := connect(first)
-	cancel()
+	conn, err := cmd.reach(ctx)
 	if err != nil {
 		return sum, fmt.Errorf("--clickhouse-dsn: %w", err)
 	}
@@ -113,6 +112,27 @@ func (cmd *importCmd) load(ctx context.Context, log *slog.Logger) (sum history.S
 		err = fmt.Errorf("%s: ClickHouse's tables have no room for some records, see the reason of each; move the file away when that is settled", cmd.deadLetter())
 	}
 	return sum, err
+}
+
+// reach makes the first connection. One that is reset may only be bad luck, so it tries a few times; it does not
+// wait for a server that is not there, because then something in the command is likely to be wrong.
+func (cmd *importCmd) reach(ctx context.Context) (conn driver.Conn, err error) {
+	for try := range reachTries {
+		if try > 0 {
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(time.Second):
+			}
+		}
+		patience, cancel := context.WithTimeout(ctx, firstAnswer)
+		conn, err = chconn.Open(patience, cmd.ClickHouseDSN)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
 }
 
 // drain brings all that is in the spool to ClickHouse, however long that takes.

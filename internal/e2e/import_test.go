@@ -161,7 +161,7 @@ func (s *stack) importThroughAnOutage(file []byte) string {
 	}
 	half := len(file) / 2 // some chunks
 	if _, err := pipe.Write(file[:half]); err != nil {
-		s.t.Fatalf("import: %v\n%s", err, said)
+		s.t.Fatalf("import: %v, %v\n%s", err, cmd.Wait(), said)
 	}
 	hears := func(word string) {
 		s.t.Helper()
