@@ -164,7 +164,7 @@ func TestNewSeedKeepsDebtsAndForgetsTheOldOne(t *testing.T) {
 		t.Fatal("the seed changed early")
 	}
 	table.Tidy(hour)
-	if table.now.Load().seed == first.seed || table.past.Load() != first {
+	if table.now.Load().seed == first.seed || table.now.Load().past.Load() != first {
 		t.Fatal("the seed did not change after an hour")
 	}
 	if wait := table.Take(hour, keyOf(1), 1); wait != 100*time.Millisecond {
@@ -174,11 +174,11 @@ func TestNewSeedKeepsDebtsAndForgetsTheOldOne(t *testing.T) {
 		t.Errorf("under the new seed another key got %d tokens", taken)
 	}
 	table.Tidy(hour + 4*time.Second)
-	if table.past.Load() == nil {
+	if table.now.Load().past.Load() == nil {
 		t.Error("the old seed is gone while debts under it may be open")
 	}
 	table.Tidy(hour + 4*time.Second + 1)
-	if table.past.Load() != nil {
+	if table.now.Load().past.Load() != nil {
 		t.Error("the old seed is still there after every debt is paid")
 	}
 }
@@ -212,4 +212,40 @@ func BenchmarkTake(b *testing.B) {
 	}
 	f("one key", 1)
 	f("a million keys", 1_000_000)
+}
+
+// A change of the seed in the middle of a crowd: nobody waits for ever.
+func TestSeedChangesWhileEverybodyComes(t *testing.T) {
+	table := NewTable(1, 20*time.Second, 1<<12)
+	var clock atomic.Int64 // hours
+	done := make(chan struct{})
+	var workers sync.WaitGroup
+	for w := range 8 {
+		workers.Go(func() {
+			for i := uint64(0); ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				var key [16]byte
+				binary.NativeEndian.PutUint64(key[:], i)
+				key[15] = byte(w + 1)
+				table.Take(time.Duration(clock.Load())*renewal, key, 1)
+			}
+		})
+	}
+	for hour := int64(1); hour <= 50; hour++ {
+		clock.Store(hour)
+		table.Tidy(time.Duration(hour) * renewal)
+		time.Sleep(2 * time.Millisecond) // lets the crowd in between two changes
+	}
+	close(done)
+	ended := make(chan struct{})
+	go func() { workers.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("somebody waits for ever")
+	}
 }

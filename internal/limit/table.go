@@ -18,14 +18,15 @@ type Table struct {
 	pace
 	sets      int // a power of two
 	now       atomic.Pointer[generation]
-	past      atomic.Pointer[generation] // nil when all its debts are paid
 	forgotten atomic.Uint64
 }
 
-// generation is what is remembered under one seed.
+// generation is what is remembered under one seed. Who holds a lock of it may take one of the generation
+// before it, and never the other way round.
 type generation struct {
 	seed  maphash.Seed
 	born  time.Duration
+	past  atomic.Pointer[generation] // the one before, nil when all its debts are paid
 	sets  []set
 	locks [stripes]struct {
 		sync.Mutex
@@ -77,7 +78,7 @@ func (t *Table) Take(now time.Duration, key [16]byte, n int) (wait time.Duration
 	e, known := g.sets[hash&uint64(t.sets-1)].find(hash)
 	full := e.full
 	if !known {
-		full = t.inherit(e, key, int64(now))
+		full = t.inherit(g, e, key, int64(now))
 	}
 	next, refused := t.take(full, int64(now), n)
 	*e = entry{hash, next}
@@ -119,13 +120,13 @@ func (s *set) find(hash uint64) (e *entry, known bool) {
 // inherit returns what a key that is not in the table owes: what it owed under the last seed, or else what
 // is given up for its place, but at most half a bucket, so that nobody who comes new is refused and
 // nobody who was forgotten gets a whole burst for it.
-func (t *Table) inherit(place *entry, key [16]byte, now int64) int64 {
+func (t *Table) inherit(g *generation, place *entry, key [16]byte, now int64) int64 {
 	full := now
 	if place.full > now { // somebody's debt, in a crowded set
 		t.forgotten.Add(1)
 		full = min(place.full, now+(t.tolerance-t.interval)/2)
 	}
-	if past := t.past.Load(); past != nil {
+	if past := g.past.Load(); past != nil {
 		full = max(full, past.owed(key))
 	}
 	return full
@@ -152,10 +153,12 @@ func (t *Table) Tidy(now time.Duration) {
 	g := t.now.Load()
 	switch age := now - g.born; {
 	case age >= renewal:
-		t.past.Store(g)
-		t.now.Store(t.generation(now))
+		g.past.Store(nil) // its debts are an hour old
+		next := t.generation(now)
+		next.past.Store(g)
+		t.now.Store(next)
 	case age > time.Duration(2*t.tolerance):
-		t.past.Store(nil)
+		g.past.Store(nil)
 	}
 }
 
