@@ -5,7 +5,7 @@ ARGS ?=
 FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
-RACE := ./internal/geofile ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
+RACE := ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
 .PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-path lint tag schema clean build setup
 
@@ -20,7 +20,7 @@ test: setup lint ## set up what is missing and run every test
 	go test -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory race
 
-race: ## the race detector over spool, loader, feature, decision
+race: ## the race detector over what has locks and atomics of its own
 	go test -race -short -count=1 -timeout 10m $(RACE)
 
 fuzz: ## every fuzz target for FUZZTIME (20s) each

@@ -169,7 +169,7 @@ func (r *result) markdown(b *bytes.Buffer, c *runCmd) {
 	}
 	if len(r.Contests) > 0 {
 		line("\n## Pixels, %d connections, %d rounds of %s, each server in turn\n", c.Connections, c.Rounds, c.Duration)
-		line("The same request to all: a browser's headers, a cookie, a page address with three campaign values. The collector does everything it does")
+		line("The same request to all: a browser's headers, a cookie, a page address with three campaign values. The collector does what it does")
 		line("in production with it, its duplicate window holding 4 million ids and its rate limits on, wide enough not to be met; batches are read back and")
 		line("marked as done instead of going to ClickHouse. Ratios are medians of the rounds' ratios. GOMAXPROCS of the collector on its one core: %s.\n", r.Threads)
 		line("| server | requests/s, median | lowest to highest | of bare fasthttp | of nginx, unbuffered | CPU us/request | errors | resident MiB, highest |\n|---|---|---|---|---|---|---|---|")

@@ -77,6 +77,7 @@ func compareLoader(ctx context.Context, c *Config, r *report) (err error) {
 	r.line("\n## Loader beside a bare column-wise insert: %d rows in %d batches, %d rounds in turns\n\n| | rows/s, median |\n|---|---|", records, len(batches), c.Rounds)
 	r.line("| loader: read, check, insert, ledger, mark, done | %.0f |\n| bare insert of the same rows | %.0f |\n| ratio, median of the rounds | %.2f |",
 		median(loaderSpeeds), median(bareSpeeds), median(ratios))
+	r.bar("loader, of a bare insert of the same rows", median(ratios), "at least 0.8", median(ratios) >= 0.8)
 	return nil
 }
 

@@ -10,7 +10,19 @@ import (
 )
 
 // report gathers what is printed, for the file.
-type report struct{ b bytes.Buffer }
+type report struct {
+	b    bytes.Buffer
+	bars []string // lines of the table of verdicts
+}
+
+// bar notes what was asked and what was measured. A bar that was missed is written as missed.
+func (r *report) bar(what string, measured float64, asked string, reached bool) {
+	verdict := "**missed**"
+	if reached {
+		verdict = "reached"
+	}
+	r.bars = append(r.bars, fmt.Sprintf("| %s | %.4g | %s | %s |", what, measured, verdict, asked))
+}
 
 func newReport() *report {
 	r := &report{}
@@ -26,7 +38,12 @@ func (r *report) line(format string, args ...any) {
 	fmt.Fprintln(&r.b, text)
 }
 
-func (r *report) text() []byte { return r.b.Bytes() }
+func (r *report) text() []byte {
+	if len(r.bars) > 0 {
+		r.line("\n## Bars\n\n| bar | measured | | asked |\n|---|---|---|---|\n%s", strings.Join(r.bars, "\n"))
+	}
+	return r.b.Bytes()
+}
 
 func commit() string {
 	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()

@@ -73,6 +73,9 @@ func stored(ctx context.Context, c *Config, r *report) (err error) {
 			return err
 		}
 		r.line("| %s | %d | %.2f |", table, n, float64(bytes)/events)
+		if table == "events" {
+			r.bar("bytes per event in `events`", float64(bytes)/events, "at most 36", float64(bytes)/events <= 36)
+		}
 	}
 	return rows.Err()
 }

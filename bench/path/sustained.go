@@ -35,6 +35,7 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 	w := watch{g: g, collector: collector, t: t, began: time.Now()}
 	backlog := make(map[int]float64)
 	partsAt := make(map[int]float64)
+	peak := 0.0
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for second := 1; ; second++ {
@@ -45,7 +46,7 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 			if err != nil {
 				return err
 			}
-			backlog[second], partsAt[second] = s.spooled, s.parts
+			backlog[second], partsAt[second], peak = s.spooled, s.parts, max(peak, s.collectorMiB)
 			if second%5 == 0 || second == 1 {
 				r.line("| %d | %.0f | %.0f | %.0f | %.1f | %.0f | %.0f, %.2f | %.0f, %.2f | %.2f |", second, s.acked, s.rows, s.spooled, s.spoolMiB, s.parts,
 					s.collectorMiB, s.collectorCores, s.serverMiB, s.serverCores, s.loadCores)
@@ -77,6 +78,14 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 		t.acked.Load(), float64(t.acked.Load())/c.Duration.Seconds(), rows, unique, time.Duration(t.late.Load()).Round(time.Millisecond), time.Since(drained).Seconds())
 	r.line("Events in the spool, mean of five seconds: %.0f around second %d, %.0f at the end. Active parts: %.0f at second 20, %.0f at the end.",
 		mean(backlog, 18, 22), 20, mean(backlog, last-5, last-1), partsAt[20], partsAt[last-1])
+	took := drained.Sub(w.began).Seconds()
+	sent := float64(t.acked.Load()) / took
+	r.bar("sustained events/s, from the first request to the last reply", sent, fmt.Sprintf("at least %.0f for %v", c.Rate, c.Duration), sent >= 0.99*c.Rate)
+	r.bar("events acknowledged that are not in ClickHouse once", float64(t.acked.Load())-unique+rows-unique, "0", rows == unique && int64(rows) == t.acked.Load())
+	early, late := mean(backlog, 15, 24), mean(backlog, last-10, last-1)
+	r.bar("backlog at the end, of that around second 20", late/max(early, 1), "not growing: at most 1.2", late <= 1.2*early)
+	r.bar("active parts at the end, of those at second 20", partsAt[last-1]/max(partsAt[20], 1), "at most 1", partsAt[last-1] <= partsAt[20])
+	r.bar("resident MiB of the collector, highest", peak, "under 150", peak < 150)
 	if rows != unique || int64(rows) != t.acked.Load() {
 		return fmt.Errorf("acknowledged %d events, found %.0f rows of %.0f events", t.acked.Load(), rows, unique)
 	}
