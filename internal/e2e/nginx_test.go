@@ -237,12 +237,36 @@ func TestBehindNginx(t *testing.T) {
 			t.Errorf("decision %s", a.body)
 		}
 	})
-	t.Run("nginx keeps nothing of them", func(t *testing.T) {
-		for name, word := range map[string]string{"access.log": "/px/", "error.log": "/px/", "px.log": "temporary file"} { // px.log is /dev/null elsewhere
+	t.Run("nginx keeps nothing of them, also when what is behind it is down", func(t *testing.T) {
+		s.collector.stop()
+		s.aggregator.stop()
+		down := []string{"/px/e", "/px/p.gif?s=demo&n=page_view", "/px/v1/decision?site=demo", "/px/.well-known/jwks.json", "/px/openapi.json", "/px/decision/openapi.json", "/.well-known/gpc.json"}
+		for _, path := range down {
+			v.must(502, "GET", nginx.origin+path, "")
+		}
+		logs := map[string]string{}
+		for _, name := range []string{"access.log", "error.log", "px.log"} {
 			log, err := os.ReadFile(filepath.Join(nginx.dir, name))
-			if err != nil || strings.Contains(string(log), word) {
-				t.Errorf("%s: %s (%v)", name, log, err)
+			if err != nil {
+				t.Fatal(err)
 			}
+			logs[name] = string(log)
+		}
+		// The shop's own page is in its access log, and nothing of ours.
+		if log := logs["access.log"]; !strings.Contains(log, "/mugs") || strings.Contains(log, "/px/") || strings.Contains(log, "/.well-known/") {
+			t.Errorf("access.log: %s", log)
+		}
+		if log := logs["error.log"]; strings.Contains(log, "127.5.6.77") || strings.Contains(log, "/px/") {
+			t.Errorf("error.log: %s", log)
+		}
+		// px.log is /dev/null elsewhere: here it shows what nginx would have kept.
+		for _, path := range down {
+			if !strings.Contains(logs["px.log"], `client: 127.5.6.77, server: , request: "GET `+path+" ") {
+				t.Errorf("nginx says nothing about %s:\n%s", path, logs["px.log"])
+			}
+		}
+		if strings.Contains(logs["px.log"], "temporary file") {
+			t.Errorf("px.log: %s", logs["px.log"])
 		}
 	})
 }
