@@ -106,6 +106,18 @@ func TestMetricsAreConventionalDocumentedAndWatched(t *testing.T) {
 
 var update = flag.Bool("update", false, "write docs/flags.md anew")
 
+// A blocking fsync would stop everything on a machine with one core.
+func TestBinariesKeepTwoThreadsOnOneCore(t *testing.T) {
+	s := newStack(t)
+	t.Setenv("GOMAXPROCS", "1")
+	s.start()
+	for _, p := range []*service{s.collector, s.aggregator} {
+		if n := p.metric(t, "go_sched_gomaxprocs_threads"); n != 2 {
+			t.Errorf("%s lets %v threads run Go code, want 2", p.name, n)
+		}
+	}
+}
+
 // The page of all commands and flags is what the binaries say of themselves. After a change run
 // go test ./internal/e2e -run TestFlagsPage -update.
 func TestFlagsPageIsWhatTheBinariesSay(t *testing.T) {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -149,5 +150,8 @@ func TestSilentClickHouse(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("%s took %s to stop, with a drain timeout of 1 s", p.name, took)
 		}
+	}
+	if !regexp.MustCompile(`"records_on_disk":[1-9]`).MatchString(s.collector.said.String()) {
+		t.Errorf("the collector did not say what it left on disk:\n%s", s.collector.said)
 	}
 }
