@@ -105,7 +105,9 @@ func (l *List) isCurrent(info fs.FileInfo) bool {
 
 // flush brings the file and this process to know the same: it reads what others wrote, then writes what
 // is owed. Only then is anything no longer owed. io is held.
-func (l *List) flush() error {
+func (l *List) flush() (err error) {
+	l.flushes.Add(1)
+	defer func() { l.result = err }()
 	unlock, err := l.lock()
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +74,8 @@ type List struct {
 	marks map[privacy.ID]mark
 	owed  map[privacy.ID]struct{} // in force here, not known to be on disk
 
+	flushes atomic.Uint64 // that have begun
+
 	io    sync.Mutex // of everything below
 	file  *os.File
 	next  int64 // behind the last whole line that was read
@@ -81,6 +84,7 @@ type List struct {
 	// unsynced is set when the disk failed to keep what it had taken: what can be read of the file is
 	// then no proof that it is there, and it has to be written anew.
 	unsynced bool
+	result   error                               // of the last flush
 	write    func(*os.File, []byte) (int, error) // (*os.File).Write, but in tests
 	sync     func(*os.File) error
 }
@@ -150,8 +154,8 @@ func (l *List) Len() int {
 	return len(l.marks)
 }
 
-// Add puts entries in force and returns nil once they are on disk, together with those of others who
-// wait for it at the same time.
+// Add puts entries in force and returns nil once they are on disk. Whoever waits at the same time shares
+// one flush and its result, also who says again what is known: that was perhaps read, but not yet synced.
 func (l *List) Add(entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -161,12 +165,13 @@ func (l *List) Add(entries ...Entry) error {
 	if err != nil {
 		return err
 	}
+	before := l.flushes.Load()
 	l.io.Lock()
 	defer l.io.Unlock()
-	if len(news) > 0 && !l.owes(news) {
-		return nil // somebody who waited before us has written ours too
+	if l.flushes.Load() == before { // else one began after our entries were in force, and has ended
+		_ = l.flush() // its result is everybody's who waits
 	}
-	if err := l.flush(); err != nil {
+	if err := l.result; err != nil {
 		l.metrics.failures.WithLabelValues("write").Inc()
 		return fmt.Errorf("write %d entries: %w", len(entries), err)
 	}
@@ -209,18 +214,6 @@ func (l *List) enter(entries []Entry, owed bool) (news []privacy.ID, err error) 
 	}
 	l.metrics.entries.Set(float64(len(l.marks)))
 	return news, err
-}
-
-// owes reports whether any of the keys is not on disk.
-func (l *List) owes(keys []privacy.ID) bool {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, k := range keys {
-		if _, ok := l.owed[k]; ok {
-			return true
-		}
-	}
-	return false
 }
 
 func (l *List) tell(keys []privacy.ID) {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -318,14 +320,58 @@ func TestOpenRefusesWhatIsNotSafe(t *testing.T) {
 	h.has(l, no(1))
 }
 
-func TestAProcessThatHoldsTheLockDoesNotHoldUsForEver(t *testing.T) {
+// A client that says the same no again and again must not make the others wait for a sync of its own each.
+func TestWhoWaitsAtTheSameTimeSharesOneFlush(t *testing.T) {
 	h := newHost(t)
 	l := h.open()
-	unlock, err := l.lock()
+	h.must(l.Add(no(0)))
+	var entered, syncs atomic.Int64
+	l.Now = func() time.Time { entered.Add(1); return start }
+	release := make(chan struct{})
+	l.sync = func(f *os.File) error {
+		syncs.Add(1)
+		<-release
+		return f.Sync()
+	}
+	const callers = 100
+	failed := make(chan error, callers)
+	for n := range callers {
+		go func() { failed <- l.Add(no(n % 2 * n)) }() // every other one is known
+	}
+	for entered.Load() < callers {
+		runtime.Gosched()
+	}
+	close(release)
+	for range callers {
+		h.must(<-failed)
+	}
+	if n := syncs.Load(); n > callers/10 { // two, and one more for each caller who was on the way just then
+		t.Errorf("%d syncs for %d callers", n, callers)
+	}
+	fresh := h.open()
+	for n := 1; n < callers; n += 2 {
+		h.has(fresh, no(n))
+	}
+}
+
+func TestAProcessThatHoldsTheLockHoldsNobodyForLong(t *testing.T) {
+	h := newHost(t)
+	unlock, err := h.open().lock()
 	h.must(err)
 	defer unlock()
-	if err := h.open2().Add(no(1)); !errors.Is(err, syscall.EWOULDBLOCK) {
-		t.Errorf("error %v", err)
+	l := h.open2()
+	const callers = 20
+	failed := make(chan error, callers)
+	for n := range callers {
+		go func() { failed <- l.Add(no(n % 2 * n)) }()
+	}
+	for range callers {
+		if err := <-failed; !errors.Is(err, syscall.EWOULDBLOCK) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if n := l.flushes.Load(); n > callers/5 { // each has the patience of one
+		t.Errorf("%d of %d callers waited for the lock, one after the other", n, callers)
 	}
 }
 
