@@ -42,8 +42,8 @@ const (
 	sealFactor = 8           // a batch gathers for eight times as long as its insert takes
 	recent     = 9           // inserts whose median counts
 
-	patience    = time.Minute // with one try of one batch
-	maxPatience = 30 * time.Minute
+	patience    = time.Minute      // with one try of one batch
+	MaxPatience = 30 * time.Minute // what it may grow to
 	minBackoff  = 200 * time.Millisecond
 	maxBackoff  = 5 * time.Second
 	drainWait   = 50 * time.Millisecond // a source that hands out nothing for so long is empty
@@ -174,7 +174,7 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 	defer cancel()
 	defer func() {
 		if err != nil && time.Since(start) >= l.patience {
-			l.patience = min(2*l.patience, maxPatience)
+			l.patience = min(2*l.patience, MaxPatience)
 		}
 	}()
 	if l.conn == nil {

@@ -19,7 +19,7 @@ var tableSQL string
 const (
 	askEvery     = time.Second
 	askTimeout   = 10 * time.Second
-	askBack      = 10 * time.Minute // a row is seen at most this long after its time
+	askBack      = 45 * time.Minute // a row is seen at most this long after its time: longer than a loader waits for an insert
 	errorBackoff = 5 * time.Second
 )
 
