@@ -14,8 +14,8 @@ import (
 	"beckon/internal/site"
 )
 
-// A batch of a shop's own server passes these. The key comes first, and until it fits nothing tells whether
-// there is such a site.
+// A batch of a shop's own server passes these. The key comes first: nothing of a request is read whose key is
+// no shop's, and until it fits nothing tells whether there is such a site.
 var backendChecks = []check{bearsKey, wellFormed, keyOfSite, notTooMany, withinSiteRate}
 
 // serveBackend takes a batch from a shop's server. Its word counts for money, its times are not clamped, and
@@ -46,8 +46,9 @@ func serverKey(ctx *fasthttp.RequestCtx) ([]byte, bool) {
 	return key, bytes.EqualFold(scheme, []byte("Bearer")) && len(key) > 0 && len(key) <= maxKeyBytes
 }
 
+// bearsKey wants a key of some site. Which one it has to be of stands in the body.
 func bearsKey(s *Server, r *request) Reason {
-	if _, ok := serverKey(r.ctx); !ok {
+	if key, ok := serverKey(r.ctx); !ok || !s.config.Sites.File().HasServerKey(key) {
 		return s.badKey(r)
 	}
 	return Taken

@@ -252,6 +252,8 @@ func TestServerKeyIsNeededAndNothingTellsWhatItWouldOpen(t *testing.T) {
 	f("a site without keys", batch("wide", purchase), authorization("Bearer bks_demo"))
 	f("no site", `{"e":[]}`, authorization("Bearer bks_demo"))
 	f("no key and no JSON", `{`, authorization())
+	f("wrong key and no JSON", `{`, authorization("Bearer bks_dem0"))
+	f("wrong key and too much", batch("demo", purchase)+strings.Repeat(" ", event.MaxBodyBytes), authorization("Bearer bks_dem0"))
 	if got := s.tell("demo", batch("demo", purchase), authorization("bearer  bks_demo ")); got.StatusCode != 204 {
 		t.Errorf("a scheme in small letters: got %d", got.StatusCode)
 	}
@@ -297,12 +299,20 @@ func TestOnlyTriesOfKeysCountForTheSender(t *testing.T) {
 			t.Fatalf("the shop's server got %d %q", got.StatusCode, got.reason())
 		}
 	}
-	var last reply
-	for range 2 * int(limitBurst/time.Second) {
-		last = s.tell("guess", batch("demo", purchase))
-	}
-	if last.StatusCode != 429 || last.reason() != "rate-limited" || last.Header.Get("Retry-After") == "" {
-		t.Errorf("whoever guesses keys got %d %q", last.StatusCode, last.reason())
+	for name, try := range map[string]func() reply{
+		"a wrong key":             func() reply { return s.tell("guess", batch("demo", purchase)) },
+		"a wrong key and no JSON": func() reply { return s.tell("guess", "{") },
+		"no key and no JSON":      func() reply { return s.do("POST", "/v1/events", "{") },
+		"another site's key":      func() reply { return s.tell("asks", batch("demo", purchase)) },
+	} {
+		s.pass(time.Hour) // the debts of the last one are paid
+		var last reply
+		for range 2 * int(limitBurst/time.Second) {
+			last = try()
+		}
+		if last.StatusCode != 429 || last.reason() != "rate-limited" || last.Header.Get("Retry-After") == "" {
+			t.Errorf("whoever comes with %s over and over got %d %q", name, last.StatusCode, last.reason())
+		}
 	}
 	if got := s.tell("demo", batch("demo", `{"n":"purchase"}`)); got.StatusCode != 204 {
 		t.Errorf("the shop's server beside it got %d %q", got.StatusCode, got.reason())

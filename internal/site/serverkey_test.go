@@ -15,11 +15,11 @@ func TestNewServerKeyIsWhatItsLineAccepts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := f.Site("demo")
-	if !s.HasServerKey([]byte(secret)) {
+	if !s.HasServerKey([]byte(secret)) || !f.HasServerKey([]byte(secret)) {
 		t.Error("the key does not fit its own line")
 	}
 	for name, key := range map[string]string{"another key": other, "the line": line, "nothing": "", "a part": secret[:len(secret)-1]} {
-		if s.HasServerKey([]byte(key)) {
+		if s.HasServerKey([]byte(key)) || f.HasServerKey([]byte(key)) {
 			t.Errorf("%s fits", name)
 		}
 	}

@@ -74,11 +74,22 @@ func (s *Site) Lists(origin []byte) bool {
 
 // HasServerKey reports whether key is one of the shop's server keys. It takes the same time for
 // every key of one length, right or wrong.
-func (s *Site) HasServerKey(key []byte) bool {
-	sum := sha256.Sum256(key)
-	found := 0
+func (s *Site) HasServerKey(key []byte) bool { return s.hasSum(sha256.Sum256(key)) == 1 }
+
+func (s *Site) hasSum(sum [sha256.Size]byte) (found int) {
 	for i := range s.ServerKeys {
 		found |= subtle.ConstantTimeCompare(sum[:], s.ServerKeys[i][:])
+	}
+	return found
+}
+
+// HasServerKey reports whether key is a server key of any site, for who has not read yet which site is meant. It
+// takes the same time for every key of one length.
+func (f *File) HasServerKey(key []byte) bool {
+	sum := sha256.Sum256(key)
+	found := 0
+	for _, s := range f.Sites {
+		found |= s.hasSum(sum)
 	}
 	return found == 1
 }
