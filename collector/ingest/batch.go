@@ -42,7 +42,7 @@ func (s *Server) servePixel(ctx *fasthttp.RequestCtx) Reason {
 }
 
 // take judges a request and its events and makes what is left durable. When it returns Taken, every event
-// is on disk or dropped for a reason that the reply will name; otherwise nothing was stored.
+// is on disk or dropped for a reason that the reply will name; otherwise none of them is stored.
 func (s *Server) take(r *request) Reason {
 	if reason := s.check(r); reason != Taken {
 		return reason
@@ -104,23 +104,22 @@ func (s *Server) judge(r *request, i int) Reason {
 }
 
 // store makes the records durable, all or none, together with the ledger's lines about the dropped ones:
-// they were accepted too, and the ledger has to close.
+// they were accepted too, and the ledger has to close. A no is kept first,
+// whatever else fails: events that were stored before one that cannot be kept would be refused, and come again.
 func (s *Server) store(r *request) Reason {
+	rows := len(r.withdrawn) // each has one, in front of the events
+	if rows > 0 {
+		reason := s.append(r.entries[:rows], nil)
+		if reason = max(reason, s.keepWithdrawals(r.withdrawn)); reason != Taken {
+			return reason
+		}
+	}
 	for _, d := range r.dropped {
 		r.counts = append(r.counts,
 			spool.Count{Site: r.tenant.site.ID, Reason: spool.ReasonAccepted, N: 1},
 			spool.Count{Site: r.tenant.site.ID, Reason: d.reason.Ledger(), N: 1})
 	}
-	reason := Taken
-	if len(r.entries)+len(r.counts) > 0 {
-		if err := s.config.Spool.Append(r.entries, r.counts); err != nil {
-			reason = s.appendFault(err)
-		}
-	}
-	if len(r.withdrawn) > 0 {
-		reason = max(reason, s.keepWithdrawals(r.withdrawn))
-	}
-	if reason != Taken {
+	if reason := s.append(r.entries[rows:], r.counts); reason != Taken {
 		return reason
 	}
 	stored := 0
@@ -141,8 +140,14 @@ func (s *Server) store(r *request) Reason {
 	return Taken
 }
 
-func (s *Server) appendFault(err error) Reason {
+func (s *Server) append(entries []spool.Entry, counts []spool.Count) Reason {
+	if len(entries)+len(counts) == 0 {
+		return Taken
+	}
+	err := s.config.Spool.Append(entries, counts)
 	switch {
+	case err == nil:
+		return Taken
 	case errors.Is(err, spool.ErrFull):
 		return SpoolFull
 	case errors.Is(err, spool.ErrClosed), errors.Is(err, spool.ErrFailed):

@@ -11,7 +11,8 @@ import (
 
 // consent adds a row that proves a choice: who (a keyed id), what, by which means, under which policy
 // text, when. A withdrawal names the id that it ends and nothing else of the visitor. The row goes to
-// disk with the same append as the request's events, so a choice is never answered before it is kept.
+// disk with the same append as the request's events, a withdrawal's before them, so a choice is never answered
+// before it is kept.
 func (s *Server) consent(r *request, who privacy.ID, c *privacy.Choice) {
 	s.consentWith(r, who, c, privacy.ID{})
 }
@@ -48,8 +49,8 @@ func (s *Server) withdraw(r *request, who privacy.ID, c *privacy.Choice) {
 	r.withdrawn = append(r.withdrawn, suppress.Entry{Key: key, Cause: cause, At: time.UnixMilli(r.received)})
 }
 
-// keepWithdrawals makes them durable on this host, whatever the spool says of their rows: the row is how
-// other hosts hear of it, and how this one does should it die between the two.
+// keepWithdrawals makes them durable on this host, whatever the spool says of their rows, which come first: the row
+// is how other hosts hear of it, and how this one does should it die between the two.
 func (s *Server) keepWithdrawals(entries []suppress.Entry) Reason {
 	if err := s.config.Suppressed.Add(entries...); err != nil {
 		s.fault("visitors not suppressed on disk", err)

@@ -147,6 +147,32 @@ func TestNoThatTheListCannotKeepIsRefusedAndInForce(t *testing.T) {
 	}
 }
 
+// 503 means that the events were not accepted: the tag sends them again, and most have no id.
+func TestEventsBesideANoThatCannotBeKeptAreNotStored(t *testing.T) {
+	s := openShop(t)
+	cookie := withCookie("_bk_demo", s.post(batch("demo", pageView)).cookie("_bk_demo").Value)
+	s.stored()
+	works := s.server.config.Suppressed
+	s.server.config.Suppressed = brokenList{works}
+	body := `{"v":1,"s":"demo","c":` + never + `,"e":[` + pageView + `,{"n":"refund"}]}`
+	if got := s.post(body, cookie); got.StatusCode != 503 || got.reason() != "spool-full" {
+		t.Fatalf("got %d %q", got.StatusCode, got.reason())
+	}
+	if e := s.one(); e.Suppress == ([16]byte{}) {
+		t.Errorf("stored %+v, want the row alone", e)
+	}
+	if got := s.metric("beckon_ingest_events_total"); got != 1 {
+		t.Errorf("counted %v events, want the first page view alone", got)
+	}
+	s.server.config.Suppressed = works
+	if got := s.post(body, cookie); got.StatusCode != 200 || got.reason() != "unknown-kind" || got.lane() != "count; denied" {
+		t.Fatalf("again: got %d %q, lane %q", got.StatusCode, got.reason(), got.lane())
+	}
+	if e := s.one(); e.Kind != event.PageView { // the row is there since the first time
+		t.Errorf("again: stored %+v", e)
+	}
+}
+
 func TestNoThatTheSpoolCannotKeepIsStillInForceOnThisHost(t *testing.T) {
 	s := openShop(t)
 	cookie := withCookie("_bk_demo", s.post(batch("demo", pageView)).cookie("_bk_demo").Value)
