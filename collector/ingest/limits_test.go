@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"beckon/internal/event"
+	"beckon/internal/privacy"
 )
 
 // limited sets limits, and believes what the test's own address says about where requests come from.
@@ -145,12 +146,22 @@ func TestShopsServerIsLimitedAsItsSiteOnly(t *testing.T) {
 }
 
 func TestRoutesThatChangeWhatAVisitorHasAreLimited(t *testing.T) {
-	for _, path := range []string{"/optout", "/optin"} {
+	for path, out := range map[string]bool{"/optout": true, "/optin": false} {
 		s := openShop(t, limited(1, 0, 0))
+		mine := withCookie("_bk_demo", s.shopper("demo"))
 		s.burst(30, via("203.0.113.7"))
-		got := s.do("POST", path, "", via("203.0.113.7"))
-		if got.StatusCode != 429 || got.reason() != "rate-limited" || got.Header.Get("Retry-After") == "" || len(got.Cookies()) != 0 {
-			t.Errorf("%s: got %d %q, cookies %v", path, got.StatusCode, got.reason(), got.Cookies())
+		s.stored()
+		got := s.do("POST", path, "", via("203.0.113.7"), mine, header("Origin", shopOrigin))
+		if got.StatusCode != 429 || got.reason() != "rate-limited" || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got %d %q", path, got.StatusCode, got.reason())
+		}
+		// Nobody waits to be left alone; only the record of it is limited.
+		visitor, optOut := got.cookie("_bk_demo"), got.cookie(privacy.OptOutCookie)
+		if expires := visitor != nil && visitor.MaxAge < 0; expires != out || (optOut != nil && optOut.MaxAge > 0) != out {
+			t.Errorf("%s: cookies %v", path, got.Cookies())
+		}
+		if all := s.stored(); len(all) != 0 || s.suppressed.Len() != 0 {
+			t.Errorf("%s: stored %+v, %d suppressed", path, all, s.suppressed.Len())
 		}
 		if got := s.do("POST", path, "", via("203.0.113.8")); got.StatusCode != 204 {
 			t.Errorf("%s: another got %d", path, got.StatusCode)

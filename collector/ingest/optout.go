@@ -12,22 +12,20 @@ var optOutSource = privacy.NewLabel([]byte("opt-out"))
 
 // serveOptOut sets the opt-out cookie, which holds for every site on this host, expires the cookies of all
 // of them and records a withdrawal for each visitor that they named. The cookies are set even when the
-// disk refuses the record: nobody has to wait for us to be left alone.
+// disk refuses the record, or the address comes too often for one: nobody has to wait for us to be left alone.
 func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
-	addr, throughProxy := s.client(ctx)
-	if reason := s.enter(ctx, addr, s.config.Now().Sub(s.started)); reason != Taken {
-		return reason
-	}
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
 	}
+	addr, throughProxy := s.client(ctx)
 	https := overHTTPS(ctx, throughProxy)
 	host := cookie.Host(https)
 	host.SetOptOut(&ctx.Response.Header)
 
-	reason := Taken
+	reason := s.enter(ctx, addr, s.config.Now().Sub(s.started))
+	records := reason == Taken
 	for _, t := range s.tenants.now().byID {
-		reason = max(reason, s.forget(ctx, t, https))
+		reason = max(reason, s.forget(ctx, t, https, records))
 	}
 	if reason == Taken {
 		ctx.SetStatusCode(fasthttp.StatusNoContent)
@@ -35,13 +33,13 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 	return reason
 }
 
-// forget expires what the browser has of one site and records the withdrawal.
-func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https bool) Reason {
+// forget expires what the browser has of one site and records the withdrawal, if it may.
+func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https, records bool) Reason {
 	now := s.config.Now()
 	c := t.names.On(https)
 	visit, known := c.Read(&ctx.Request.Header, t.keys, now)
 	c.Expire(&ctx.Response.Header)
-	if !known {
+	if !known || !records {
 		return Taken
 	}
 	r := s.acquire(ctx)
