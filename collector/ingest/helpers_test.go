@@ -356,8 +356,8 @@ func (s *shop) raw(text string) string {
 	return string(b)
 }
 
-// metric returns the sum of a metric over its labels.
-func (s *shop) metric(name string) float64 {
+// metric returns the sum of a metric over its labels, or of those with the label values that are given: name, value and so on
+func (s *shop) metric(name string, labels ...string) float64 {
 	s.Helper()
 	families, err := s.reg.Gather()
 	if err != nil {
@@ -367,7 +367,17 @@ func (s *shop) metric(name string) float64 {
 	for _, f := range families {
 		if f.GetName() == name {
 			for _, m := range f.GetMetric() {
-				sum += m.GetCounter().GetValue()
+				wanted := 0
+				for _, l := range m.GetLabel() {
+					for i := 0; i < len(labels); i += 2 {
+						if l.GetName() == labels[i] && l.GetValue() == labels[i+1] {
+							wanted += 2
+						}
+					}
+				}
+				if wanted == len(labels) {
+					sum += m.GetCounter().GetValue()
+				}
 			}
 		}
 	}

@@ -30,7 +30,8 @@ func refusing(err error) func(*Config) {
 // crowded makes the server's spool nearly full.
 func crowded(c *Config) { c.Crowded = func() bool { return true } }
 
-// Every Reason has exactly one case here that reaches it, and each reply is as openapi.json says.
+// Every Reason has exactly one case here that reaches it, each reply is as openapi.json says, and each is counted
+// once, under its own name and no other.
 func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 	const id = "019df26e-2d00-75af-89e3-8d27c16b05af"
 	old := fmt.Sprintf(`{"n":"page_view","t":%d}`, 1)
@@ -156,7 +157,21 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 			if change == nil {
 				change = func(*Config) {}
 			}
-			c.run(openShop(t, quick, change))
+			s := openShop(t, quick, change)
+			c.run(s)
+			for other := Taken + 1; other < reasonCount; other++ {
+				name, label := "beckon_http_refusals_total", "reason"
+				if reasons[other].event {
+					name, label = "beckon_ingest_events_total", "outcome"
+				}
+				want := 0.0
+				if other == r {
+					want = 1
+				}
+				if got := s.metric(name, label, other.String()); got != want {
+					t.Errorf("%s{%s=%q} rose by %v, want %v", name, label, other, got, want)
+				}
+			}
 		})
 	}
 }
