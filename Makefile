@@ -34,7 +34,7 @@ fault: ## kill -9 (FAULT_ROUNDS times, 100), torn bytes, full disks, power loss,
 	@set -o pipefail; BECKON_FAULT_ROUNDS=$(FAULT_ROUNDS) BECKON_FAULT_BACKLOG=$(FAULT_BACKLOG) go test -count=1 -timeout 60m -v -run 'KilledInTurns|Backlog' ./internal/e2e | grep -E '^ *--- |_test.go|^(ok|FAIL|panic)'
 	go test -count=1 -timeout 20m -run 'Crash|Torn|Power|Full|Fault|Kill|Every|Outage|Lost|Silent' ./internal/chlocal/... ./internal/e2e/...
 
-privacy-proof: ## what names a person, sent through every route and sought in all that is kept
+privacy-proof: ## what names a person, sent through every route and the import and sought in all that is kept
 	go test -count=1 -v -timeout 10m -run 'PrivacyProof' ./internal/e2e
 
 e2e: setup ## both binaries, a real ClickHouse, a real browser

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -14,7 +15,6 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
-	"testing"
 )
 
 // canary is one value that must be found nowhere, and how it may be spelled there.
@@ -41,7 +41,13 @@ func newCanary(name, value string, alone ...string) *canary {
 	return c
 }
 
+// shortest is the length of a needle below which it is found by chance in what we search.
+const shortest = 6
+
 func (c *canary) add(encoding string, b []byte, exact bool) {
+	if len(b) < shortest {
+		return
+	}
 	if !exact {
 		b = bytes.ToLower(b)
 	}
@@ -92,7 +98,8 @@ func randomHex(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// randomAddress returns an address of a network for examples whose last part is random, with its bytes.
+// ipCanary is an address of a network for examples whose last part is random. Of IPv4 the four bytes alone are
+// too few to be sought: lookIntoTables looks at numbers by their value.
 func ipCanary(name, prefix string) *canary {
 	p := netip.MustParsePrefix(prefix)
 	b := p.Addr().AsSlice()
@@ -104,7 +111,10 @@ func ipCanary(name, prefix string) *canary {
 	addr, _ := netip.AddrFromSlice(b)
 	c := newCanary(name, addr.String())
 	c.addBinary(b)
-	if addr.Is6() {
+	if addr.Is4() {
+		mapped := addr.As16()
+		c.addBinary(mapped[:])
+	} else {
 		c.add("raw", []byte(addr.StringExpanded()), false)
 	}
 	return c
@@ -121,22 +131,27 @@ type places map[string][][]byte
 
 func (p places) add(name string, content []byte) { p[name] = append(p[name], content) }
 
-// addFolder adds every file below dir. Files may come and go meanwhile.
-func (p places) addFolder(t *testing.T, name, dir string) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil
+// addFolder adds every file below dir. Files may come and go meanwhile; what cannot be read otherwise is an error.
+func (p places) addFolder(name, dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		var content []byte
+		if err == nil && d.Type().IsRegular() {
+			p.add(name+" (names)", []byte(path))
+			content, err = os.ReadFile(path)
 		}
-		p.add(name+" (names)", []byte(path))
-		if content, err := os.ReadFile(path); err == nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return fmt.Errorf("look into %s: %w", path, err)
+		case content != nil:
 			p.add(name, content)
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // table is the result: canary x place -> the encodings found.

@@ -3,18 +3,15 @@ package e2e_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestPrivacyProof sends what names a person through every route, error path and panic of both services,
@@ -33,7 +30,8 @@ func TestPrivacyProof(t *testing.T) {
 	p := newExposed(s)
 	sum := sha256.Sum256([]byte(p.key.value))
 	s.writeSites(strings.NewReplacer("    holdout: 0%\n", "    holdout: 0%\n    server_keys: [\"sha256:"+hex.EncodeToString(sum[:])+"\"]\n",
-		" && visitor.purchases_90d == 0", "").Replace(sitesText))
+		" && visitor.purchases_90d == 0", "").Replace(sitesText) + countedSite)
+	s.initKeys()
 	s.start()
 
 	p.walk()
@@ -41,14 +39,19 @@ func TestPrivacyProof(t *testing.T) {
 	p.v.draws(s.aggregator) // a decision that is kept, with a grant cookie
 	s.killClickHouse()      // what comes now stays in the spools
 	p.walk()
-	s.collector.kill()
-	s.aggregator.kill()
+	p.walkUntilKilled(s.collector, s.aggregator)
+	for range 2 {
+		s.collector.start()
+		s.aggregator.start()
+		p.walkUntilKilled(s.aggregator, s.collector)
+	}
 	found := places{}
 	s.lookInto(found, "while ClickHouse is down: ")
 	s.restartClickHouse()
 	s.start()
 	p.walk()
 	p.optOut()
+	p.imports(found)
 	eventually(t, func() error {
 		for _, p := range []*service{s.collector, s.aggregator} {
 			if n := p.metric(t, "beckon_spool_records"); n > 0 {
@@ -72,204 +75,44 @@ func TestPrivacyProof(t *testing.T) {
 	if len(result.hits) > 0 {
 		t.Errorf("%d hits, want none", len(result.hits))
 	}
-	for _, needed := range []string{"table beckon.events", "table beckon.decisions", "table beckon.consents", "table beckon.suppressed", "while ClickHouse is down: state folder", "logs", "ClickHouse's folder"} {
+	for _, needed := range []string{
+		"table beckon.events", "table beckon.decisions", "table beckon.consents", "table beckon.suppressed", "while ClickHouse is down: state folder",
+		"logs", "ClickHouse's folder", "import: spool", "import: rejects", "import: what it said", "numbers of beckon.events as addresses",
+	} {
 		if size := len(bytes.Join(found[needed], nil)); size == 0 {
 			t.Errorf("nothing to look through in %s", needed)
 		}
 	}
-	p.leaksAreFound(found)
-}
-
-// exposed is somebody with everything that names them.
-type exposed struct {
-	t *testing.T
-	s *stack
-	v *visitor
-
-	canaries                                  []*canary
-	v4, v6, agent, phone, order, coupon, key  *canary
-	customer                                  *canary
-	path, query, referrer, utm, search, field *canary
-	link                                      string
-}
-
-func newExposed(s *stack) *exposed {
-	p := &exposed{t: s.t, s: s, v: s.newVisitor("demo")}
-	mail := func(where string) *canary {
-		local := "canary." + randomHex(5)
-		return p.with(newCanary("e-mail in "+where, local+"@mail.example", local))
-	}
-	p.v4, p.v6 = p.with(ipCanary("IPv4", "198.51.100.0/24")), p.with(ipCanary("IPv6", "2001:db8:7700::/40"))
-	p.agent = p.with(newCanary("user agent", "Canary"+randomHex(6)))
-	p.phone = p.with(newCanary("phone number", fmt.Sprintf("+49170%08d", 10_000_000+randomInt(89_000_000))))
-	p.order, p.coupon = p.with(newCanary("order id", "ORDER"+randomHex(6))), p.with(newCanary("coupon", "SAVE"+randomHex(6)))
-	p.customer, p.key = p.with(newCanary("customer id", "customer-"+randomHex(6))), p.with(newCanary("server key", "sk"+randomHex(16)))
-	p.path, p.query, p.referrer, p.utm, p.search, p.field = mail("path"), mail("query"), mail("referrer"), mail("UTM"), mail("search"), mail("a property")
-	return p
-}
-
-func (p *exposed) with(c *canary) *canary {
-	p.canaries = append(p.canaries, c)
-	return c
-}
-
-// sends makes a request with all headers that name somebody; what is answered is looked at by other tests.
-func (p *exposed) sends(method, address, path, body string, headers ...string) answer {
-	p.t.Helper()
-	headers = append([]string{
-		"X-Forwarded-For", p.v4.value, "X-Forwarded-Proto", "http", "Forwarded", "for=" + p.v4.value, "X-Real-IP", p.v4.value,
-		"User-Agent", userAgent + " " + p.agent.value, "Referer", "https://shop.example/" + p.path.value + "?q=" + p.search.value,
-		"X-Customer", p.customer.value, "From", p.field.value,
-	}, headers...)
-	a, err := p.v.send(method, "http://"+address+path, body, headers...)
-	if err != nil && !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset") && !strings.Contains(err.Error(), "broken pipe") { // a panic closes
-		p.t.Fatalf("%s %.20s: %v", method, path, err)
-	}
-	return a
-}
-
-// event is a purchase, or whatever else, that says more than it should.
-func (p *exposed) event(kind string) string {
-	page := fmt.Sprintf("https://shop.example/u/%s/%s/orders?q=%s&email=%s&utm_source=%s&utm_campaign=%s#%s",
-		p.path.value, p.phone.value, p.search.value, url.QueryEscape(p.query.value), p.utm.value, p.phone.value, p.query.value)
-	return fmt.Sprintf(`{"n":%q,"i":%q,"u":%q,"r":"https://%s@search.example/%s?q=%s","email":%q,"p":{"order":%q,"coupon":%q,"customer":%q,"product":%q,"category":%q,"offer":%q,"secret":%q,"query_length":7,"value":10,"items":[{"product":%q,"variant":%q,"price":1}]}}`,
-		kind, newID(), page, "canary", p.referrer.value, p.referrer.value, p.field.value, p.order.value, p.coupon.value, p.customer.value,
-		p.field.value, p.phone.value, p.field.value, p.field.value, p.field.value, p.phone.value)
-}
-
-// walk takes every route, in ways that are taken and in ways that are refused.
-func (p *exposed) walk() {
-	c, a := p.s.collector.public, p.s.aggregator.public
-	mail, everything := url.QueryEscape(p.query.value), p.path.value+"/"+p.phone.value+"?q="+p.search.value+"&order="+p.order.value+"&coupon="+p.coupon.value+"&ip="+p.v4.value
-	choice := fmt.Sprintf(`"c":{"decide":true,"measure":true,"src":%q,"ver":%q,"at":%d}`, p.field.value, p.field.value, time.Now().Add(time.Second).UnixMilli())
-	events := p.event("page_view") + "," + p.event("purchase") + "," + p.event("search")
-	p.sends("POST", c, "/e", `{"v":1,"s":"demo",`+choice+`,"e":[`+events+`]}`)
-	p.cookies()
-	for _, body := range []string{
-		`{"v":1,"s":"demo","k":"` + p.link + `","e":[` + events + `]}`,
-		`{"v":1,"s":"` + p.field.value + `","e":[` + events + `]}`, `{"v":9,"s":"demo","e":[` + events + `]}`, `{"` + p.field.value,
-		`{"v":1,"s":"demo","e":[{"n":"` + p.field.value + `","i":"` + p.order.value + `","t":"` + p.phone.value + `"}]}`,
-		`{"v":1,"s":"demo","e":[` + strings.Repeat(p.event("search")+",", 3) + `{}]}`, strings.Repeat(p.field.value, 2500),
-	} {
-		for _, headers := range [][]string{
-			nil,
-			{"X-Forwarded-For", p.v6.value},
-			{"X-Forwarded-For", "[" + p.v6.value + "]:443, " + p.field.value},
-			{"Origin", shopOrigin},
-			{"Origin", "https://" + p.path.value},
-			{"Origin", "null"},
-			{"Sec-GPC", "1"},
-			{"DNT", "1"},
-			{"Sec-CH-UA", `"` + p.agent.value + `";v="1"`},
-		} {
-			if headers != nil && (headers[0] == "Sec-GPC" || headers[0] == "DNT") {
-				continue // would take the cookie: see optOut
-			}
-			p.sends("POST", c, "/e", body, headers...)
+	for what, where := range map[string]string{"of lane measure": "lane = 'measure' AND visitor != ''", "imported": "source = 'import' AND visitor != ''", "of the import, from an order": "source = 'import' AND kind = 'purchase'"} {
+		if s.number("SELECT count() FROM events WHERE "+where) == 0 {
+			t.Errorf("no event %s was stored", what)
 		}
 	}
-	for _, server := range []string{p.s.collector.public, p.s.aggregator.public} {
-		p.sends("POST", server, "/v1/events", `{"v":1,"s":"demo","k":"`+p.link+`","e":[`+p.event("purchase")+`,`+p.event("refund")+`]}`, "Authorization", "Bearer "+p.key.value)
-		for _, path := range []string{
-			"/p.gif?s=demo&n=page_view&u=" + url.QueryEscape("https://shop.example/"+everything) + "&r=" + mail, "/p.gif?s=demo&n=" + mail, "/p.gif?s=" + mail + "&n=page_view&i=" + p.order.value,
-			"/p.gif?s=demo&n=page_view", "/link?s=demo", "/link?s=" + mail, "/b.js?" + everything, "/" + everything, "/planted?" + everything, "/openapi.json?" + everything,
-			"/.well-known/gpc.json?" + everything, "/.well-known/jwks.json?" + everything,
-			"/v1/decision?site=demo&" + everything, "/v1/decision?site=" + mail, "/ofrep/v1/evaluate/flags?" + everything, "/dev/visitor?site=" + mail,
-		} {
-			p.sends("GET", server, path, "")
-			p.sends("GET", server, path, "", "X-Forwarded-For", p.v6.value, "Authorization", "Bearer "+p.key.value, "Beckon-Visitor", p.cookieValue(), "Origin", shopOrigin)
-			p.sends("DELETE", server, path, "", "Authorization", "Bearer "+p.key.value+"x")
-		}
-		for _, path := range []string{"/optin?" + everything, "/dev/tomorrow?s=demo&" + everything, "/ofrep/v1/evaluate/flags/welcome-back?" + everything} {
-			p.sends("POST", server, path, `{"context":{"targetingKey":"`+p.field.value+`"}}`)
-		}
-		for _, raw := range []string{
-			"GET /" + everything + " HTTP/1.1\r\nHost: " + p.path.value + "\r\nX: " + p.v4.value + "\x00\r\n\r\n",
-			"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + strings.Repeat(p.field.value, 500) + "\r\n\r\n", p.field.value + " " + p.v4.value + "\r\n\r\n",
-			"POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + p.field.value,
-		} {
-			p.raw(server, raw)
-		}
-	}
-	for range 20 { // until the aggregator knows enough to give something
-		p.sends("GET", a, "/v1/decision?site=demo", "")
-	}
-	p.sends("GET", p.s.aggregator.admin, "/dev/visitor?site=demo&"+everything, "")
-	p.sends("GET", p.s.collector.admin, "/"+everything, "")
+	p.leaksAreFound()
 }
 
-// cookies makes canaries of what the browser has now, and asks for a link token.
-func (p *exposed) cookies() {
-	host, _ := url.Parse("http://" + p.s.collector.public)
-	for _, cookie := range p.v.client.Jar.Cookies(host) {
-		c := newCanary("cookie "+cookie.Name, cookie.Value)
-		if raw, err := base64.RawURLEncoding.DecodeString(cookie.Value); err == nil && cookie.Name == "_bk_demo" && len(raw) > 18 {
-			c.addBinary(raw[2:18]) // the random part, by which the rest is found
-		}
-		if cookie.Name != "_bk_out" {
-			p.with(c)
-		}
-	}
-	a := p.sends("GET", p.s.collector.public, "/link?s=demo", "")
-	if _, rest, ok := strings.Cut(string(a.body), `"k":"`); ok {
-		p.link, _, _ = strings.Cut(rest, `"`)
-		p.with(newCanary("link token", p.link))
-	}
-	if p.cookieValue() == "" || p.link == "" {
-		p.t.Fatal("no cookie or no link token to look for")
-	}
-}
-
-func (p *exposed) cookieValue() string {
-	host, _ := url.Parse("http://" + p.s.collector.public)
-	for _, cookie := range p.v.client.Jar.Cookies(host) {
-		if cookie.Name == "_bk_demo" {
-			return cookie.Value
-		}
-	}
-	return ""
-}
-
-// optOut is every way of saying no, each by another visitor, with all that names them.
-func (p *exposed) optOut() {
-	c := p.s.collector.public
-	for _, no := range []func(){
-		func() { p.sends("POST", c, "/optout?"+p.path.value, p.field.value) },
-		func() {
-			p.sends("POST", c, "/e", `{"v":1,"s":"demo","c":{"decide":false,"measure":false,"src":"`+p.field.value+`"},"e":[`+p.event("search")+`]}`)
-		},
-		func() { p.sends("POST", c, "/e", `{"v":1,"s":"demo","e":[`+p.event("search")+`]}`, "Sec-GPC", "1") },
-		func() { p.sends("GET", c, "/p.gif?s=demo&n=page_view", "", "DNT", "1") },
-	} {
-		p.v = p.s.newVisitor("demo")
-		p.sends("POST", c, "/e", `{"v":1,"s":"demo","e":[`+p.event("page_view")+`]}`)
-		p.cookies()
-		no()
-	}
-}
-
-func (p *exposed) raw(address, text string) {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(200 * time.Millisecond)) // what it answers, or whether, is not the question
-	_, _ = conn.Write([]byte(text))
-	_, _ = io.Copy(io.Discard, conn)
-}
+const countedSite = `  - id: counted
+    origins: ["https://counted.example"]
+    currency: EUR
+    consent: {default: measure, allow: measure}
+`
 
 // lookInto adds what is on disk now, and what the processes have said.
 func (s *stack) lookInto(found places, when string) {
 	s.t.Helper()
-	found.addFolder(s.t, when+"state folder", s.dir)
-	found.addFolder(s.t, when+"ClickHouse's folder", s.clickhouse.Dir())
+	for name, dir := range map[string]string{"state folder": s.dir, "ClickHouse's folder": s.clickhouse.Dir()} {
+		if err := found.addFolder(when+name, dir); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 	found.add(when+"logs", []byte(s.collector.said.String()))
 	found.add(when+"logs", []byte(s.aggregator.said.String()))
 	found.add(when+"logs", []byte(s.clickhouse.Log()))
 }
 
 // lookIntoTables adds every column of every table as the server hands it out, uncompressed; its own logs too.
+// Four bytes are found by chance in so much, so columns of numbers are looked at by value: as the addresses
+// that they would be, in either order of bytes.
 func (s *stack) lookIntoTables(found places) {
 	s.t.Helper()
 	tables, err := s.query("SELECT database || '.`' || name || '`', database || '.' || name FROM system.tables WHERE engine LIKE '%MergeTree' OR database = 'system' AND name LIKE '%\\_log' OR (database, name) = ('system', 'processes')")
@@ -277,17 +120,39 @@ func (s *stack) lookIntoTables(found places) {
 		s.t.Fatal(err)
 	}
 	for _, table := range tables {
-		reply, err := http.Post("http://"+s.clickhouse.HTTPAddr(), "text/plain", strings.NewReader("SELECT * FROM "+table[0]+" FORMAT RowBinary SETTINGS asterisk_include_alias_columns = 1, asterisk_include_materialized_columns = 1"))
+		found.add("table "+table[1], s.dump("SELECT * FROM "+table[0]+" FORMAT RowBinary SETTINGS asterisk_include_alias_columns = 1, asterisk_include_materialized_columns = 1"))
+		columns, err := s.query("SELECT name, replaceRegexpAll(type, '(LowCardinality|Nullable|SimpleAggregateFunction)\\((\\w+, )?|\\)', '') AS plain FROM system.columns WHERE database || '.' || table = '" +
+			table[1] + "' AND match(plain, '^(Array\\()?(IPv4|IPv6|U?Int32|U?Int64)$')")
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		body, err := io.ReadAll(reply.Body)
-		reply.Body.Close()
-		if err != nil || reply.StatusCode != http.StatusOK {
-			s.t.Fatalf("read %s: %d %.200s (%v)", table[1], reply.StatusCode, body, err)
+		for _, column := range columns {
+			list, kind := "[assumeNotNull(`"+column[0]+"`)]", column[1]
+			if rest, ok := strings.CutPrefix(kind, "Array("); ok {
+				list, kind = "`"+column[0]+"`", rest
+			}
+			as := "[IPv4NumToString(toUInt32(x)), IPv4NumToString(byteSwap(toUInt32(x)))]"
+			if kind == "IPv6" {
+				as = "[toString(x)]"
+			}
+			found.add("numbers of "+table[1]+" as addresses", s.dump("SELECT DISTINCT arrayJoin(arrayFlatten(arrayMap(x -> "+as+", "+list+"))) FROM "+table[0]+" FORMAT TSV"))
 		}
-		found.add("table "+table[1], body)
 	}
+}
+
+// dump returns the answer as it is.
+func (s *stack) dump(sql string) []byte {
+	s.t.Helper()
+	reply, err := http.Post("http://"+s.clickhouse.HTTPAddr(), "text/plain", strings.NewReader(sql))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil || reply.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %d %.200s (%v)", sql, reply.StatusCode, body, err)
+	}
+	return body
 }
 
 func get(t *testing.T, address, path string) []byte {
@@ -304,25 +169,99 @@ func get(t *testing.T, address, path string) []byte {
 	return body
 }
 
-// leaksAreFound plants each canary once in each spelling, in a file of the state folder, and one in a table:
-// a search that misses one proves nothing.
-func (p *exposed) leaksAreFound(found places) {
+// leaksAreFound plants each canary: in all its spellings in memory, then in a file of one of the folders and in
+// a row of events, where the whole look is taken again. A search that misses one proves nothing.
+func (p *exposed) leaksAreFound() {
 	p.t.Helper()
-	planted := 0
+	spellings := 0
 	for _, c := range p.canaries {
 		for _, n := range c.needles {
-			leak := places{"leak": {append(append([]byte("some \x00 text "), n.bytes...), " and more"...)}}
-			if !n.exact {
-				leak = places{"leak": {bytes.ToUpper(leak["leak"][0])}}
-			}
+			leak := places{"leak": {leaked(n)}}
 			if len(search(leak, []*canary{c}).hits) != 1 {
 				p.t.Errorf("%s is not found as %s", c.name, n.encoding)
 			}
-			planted++
+			spellings++
 		}
-		if _, err := p.s.query("INSERT INTO beckon.events (site, path, received_at) VALUES ('leak', '/" + c.value + "', now())"); err != nil {
+	}
+	p.leaksInFiles()
+	p.leaksInRows()
+	for _, dir := range []string{p.s.path("nothing"), "/proc/self/mem"} { // is not there, cannot be read
+		if err := (places{}).addFolder("folder", dir); err == nil {
+			p.t.Errorf("%s counts as looked through", dir)
+		}
+	}
+	p.t.Logf("%d leaks planted in all spellings, %d in files and %d in rows were found", spellings, len(p.canaries), len(p.canaries))
+}
+
+// leaked is a spelling amid other bytes, in capitals where they make no difference.
+func leaked(n needle) []byte {
+	b := append(append([]byte("some \x00 text "), n.bytes...), " and more"...)
+	if !n.exact {
+		b = bytes.ToUpper(b)
+	}
+	return b
+}
+
+func (p *exposed) leaksInFiles() {
+	p.t.Helper()
+	folders := [][2]string{{"state folder", p.s.dir}, {"ClickHouse's folder", p.s.clickhouse.Dir()}, {"state folder", p.s.path("spool")}, {"state folder", p.s.path("spool-import/spool")}}
+	write := func(dir, name string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
 			p.t.Fatal(err)
 		}
+		return path
+	}
+	var planted []string
+	for i, c := range p.canaries {
+		planted = append(planted, write(folders[i%len(folders)][1], fmt.Sprintf("leak-%d", i), leaked(c.needles[i%len(c.needles)])))
+	}
+	planted = append(planted, write(p.s.dir, p.field.value, nil))
+	again := places{}
+	p.s.lookInto(again, "")
+	result := search(again, p.canaries)
+	for i, c := range p.canaries {
+		if place := folders[i%len(folders)][0]; len(result.hits[[2]string{c.name, place}]) == 0 {
+			p.t.Errorf("%s is not found in %s", c.name, planted[i])
+		}
+	}
+	if len(result.hits[[2]string{p.field.name, "state folder (names)"}]) == 0 {
+		p.t.Errorf("%s is not found as the name of a file", p.field.name)
+	}
+	for _, path := range planted {
+		if err := os.Remove(path); err != nil {
+			p.t.Error(err)
+		}
+	}
+}
+
+func (p *exposed) leaksInRows() {
+	p.t.Helper()
+	ask := func(sql string) {
+		p.t.Helper()
+		if _, err := p.s.query(sql); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	var rows []string
+	for _, c := range p.canaries {
+		rows = append(rows, "('leak', '/"+c.value+"', now())")
+	}
+	ask("INSERT INTO beckon.events (site, path, received_at) VALUES " + strings.Join(rows, ", "))
+	number := "toUInt32(toIPv4('" + p.v4.value + "'))"
+	columns := [][2]string{
+		{"IPv4", "toIPv4('" + p.v4.value + "')"},
+		{"IPv6", "toIPv6('::ffff:" + p.v4.value + "')"},
+		{"UInt32", number},
+		{"UInt32", "byteSwap(" + number + ")"},
+		{"Int32", "reinterpretAsInt32(" + number + ")"},
+		{"UInt64", number},
+		{"Nullable(UInt32)", number},
+		{"Array(UInt32)", "[1, " + number + "]"},
+	}
+	for i, column := range columns {
+		ask(fmt.Sprintf("CREATE TABLE beckon.leak_%d (n %s) ENGINE = MergeTree ORDER BY tuple()", i, column[0]))
+		ask(fmt.Sprintf("INSERT INTO beckon.leak_%d SELECT %s", i, column[1]))
 	}
 	again := places{}
 	p.s.lookIntoTables(again)
@@ -332,5 +271,9 @@ func (p *exposed) leaksAreFound(found places) {
 			p.t.Errorf("%s in a row of events is not found", c.name)
 		}
 	}
-	p.t.Logf("%d leaks planted in all spellings and %d in rows were found", planted, len(p.canaries))
+	for i, column := range columns {
+		if len(result.hits[[2]string{p.v4.name, fmt.Sprintf("numbers of beckon.leak_%d as addresses", i)}]) == 0 {
+			p.t.Errorf("%s in a column %s is not found", p.v4.name, column)
+		}
+	}
 }
