@@ -190,7 +190,7 @@ func (p *exposed) leaksAreFound() {
 			p.t.Errorf("%s counts as looked through", dir)
 		}
 	}
-	p.t.Logf("%d leaks planted in all spellings, %d in files and %d in rows were found", spellings, len(p.canaries), len(p.canaries))
+	p.t.Logf("leaks planted: %d in all spellings, %d in files, %d in rows; those that were not found stand above", spellings, len(p.canaries), len(p.canaries))
 }
 
 // leaked is a spelling amid other bytes, in capitals where they make no difference.
