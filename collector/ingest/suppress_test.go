@@ -91,10 +91,17 @@ func TestSignalsThatAreNoWithdrawalSuppressNobody(t *testing.T) {
 
 // Another tab's batch, which was on its way while its visitor said no, brings the consent of before.
 func TestConsentFromBeforeTheNoIsNone(t *testing.T) {
+	for _, passed := range []time.Duration{10 * time.Second, 300 * time.Millisecond, time.Millisecond, 0} {
+		t.Run(passed.String(), func(t *testing.T) { consentFromBeforeTheNo(t, passed) })
+	}
+}
+
+func consentFromBeforeTheNo(t *testing.T, passed time.Duration) {
 	s := openShop(t)
+	s.pass(s.now().Truncate(time.Second).Add(time.Second + 500*time.Millisecond).Sub(s.now()))
 	old := fmt.Sprintf(`{"decide":true,"measure":true,"at":%d}`, s.now().UnixMilli())
 	cookie := withCookie("_bk_asks", s.post(choose("asks", old)).cookie("_bk_asks").Value)
-	s.pass(10 * time.Second)
+	s.pass(passed)
 	s.post(`{"v":1,"s":"asks","c":`+never+`}`, cookie)
 	s.stored()
 	got := s.post(choose("asks", old), cookie)
@@ -103,6 +110,11 @@ func TestConsentFromBeforeTheNoIsNone(t *testing.T) {
 	}
 	if e := s.one(); e.Kind == event.Consent || e.Visitor != ([16]byte{}) {
 		t.Errorf("stored %+v", e)
+	}
+	s.pass(time.Millisecond)
+	again := fmt.Sprintf(`{"decide":true,"measure":true,"at":%d}`, s.now().UnixMilli())
+	if got := s.post(choose("asks", again), cookie); got.lane() != "decide; choice" {
+		t.Errorf("a consent of after the no: lane %q", got.lane())
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *Server) heed(r *request, signals *privacy.Signals) {
 	v.revoked, v.id, v.since = v.id, privacy.ID{}, 0
 	v.known, v.linked = false, false
 	signals.Revoked = cause
-	if r.chosen && r.choice.Decide && (r.cookieless || r.choice.At.Before(since)) {
+	if r.chosen && r.choice.Decide && (r.cookieless || !r.choice.At.After(since)) {
 		r.chosen, signals.Choice = false, nil
 	}
 }

@@ -13,16 +13,16 @@ import (
 
 // An entry is a line of text, so that a person can read the list and count it:
 //
-//	1 2026-11-27T17:13:31Z opt-out 0123456789abcdef0123456789abcdef 89abcdef
-//	| |                    |       |                                `- CRC32C of all before it
-//	| `- when              `- why  `- second keyed hash of the visitor's id
+//	1 2026-11-27T17:13:31.042Z opt-out 0123456789abcdef0123456789abcdef 89abcdef
+//	| |                        |       |                                `- CRC32C of all before it
+//	| `- when                  `- why  `- second keyed hash of the visitor's id
 //	`- version
 //
 // Lines are only ever appended. Whatever is not such a line, whole, is skipped and counted.
 const (
 	lineVersion  = "1 "
 	maxLineBytes = 128
-	instant      = "2006-01-02T15:04:05Z"
+	instant      = "2006-01-02T15:04:05.000Z"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -50,7 +50,7 @@ func parseLine(line []byte) (e Entry, ok bool) {
 	if !isOurs || len(fields) != 3 {
 		return e, false
 	}
-	if e.At, err = time.Parse(instant, string(fields[0])); err != nil {
+	if e.At, err = time.Parse(instant, string(fields[0])); err != nil || !bytes.Contains(fields[0], []byte{'.'}) { // it takes a comma too
 		return e, false
 	}
 	switch string(fields[1]) {

@@ -153,7 +153,7 @@ func (l *List) debts() (keys []privacy.ID, entries []Entry) {
 	for key := range l.owed {
 		keys = append(keys, key)
 		if m := l.marks[key]; !m.kept {
-			entries = append(entries, Entry{key, m.cause, time.Unix(int64(m.at), 0)})
+			entries = append(entries, Entry{key, m.cause, m.at()})
 		}
 	}
 	return keys, entries
@@ -308,7 +308,7 @@ func (l *List) rewrite() error {
 	l.mu.RLock()
 	entries := make([]Entry, 0, len(l.marks))
 	for key, m := range l.marks {
-		entries = append(entries, Entry{key, m.cause, time.Unix(int64(m.at), 0)})
+		entries = append(entries, Entry{key, m.cause, m.at()})
 	}
 	l.mu.RUnlock()
 	slices.SortFunc(entries, func(a, b Entry) int { return a.At.Compare(b.At) })

@@ -36,7 +36,7 @@ import (
 // clock of whichever collector made it.
 const life = privacy.CookieLife + 24*time.Hour
 
-// maxEntries bounds memory (about 50 bytes an entry) and disk (88): more than the opt-outs of a large
+// maxEntries bounds memory (about 50 bytes an entry) and disk (92): more than the opt-outs of a large
 // shop in a year. An opt-out beyond it is refused, aloud; its cookies expire all the same.
 const maxEntries = 4_000_000
 
@@ -53,7 +53,7 @@ func KeyOf(k *keyring.Site, visitor privacy.ID) privacy.ID {
 type Entry struct {
 	Key   privacy.ID    // of KeyOf
 	Cause privacy.Cause // CauseOptOut or CauseDenied
-	At    time.Time     // in seconds
+	At    time.Time     // in milliseconds
 }
 
 // Options of a List.
@@ -91,12 +91,20 @@ type List struct {
 
 // mark is an entry in memory.
 type mark struct {
-	at    uint32 // Unix seconds
-	cause privacy.Cause
-	kept  bool // the file has it
+	seconds uint32 // Unix time
+	millis  uint16 // of that second
+	cause   privacy.Cause
+	kept    bool // the file has it
 }
 
-func (m mark) expires() time.Time { return time.Unix(int64(m.at), 0).Add(life) }
+func markOf(e Entry, kept bool) mark {
+	at := max(0, e.At.UnixMilli())
+	return mark{uint32(at / 1000), uint16(at % 1000), e.Cause, kept}
+}
+
+func (m mark) at() time.Time { return time.UnixMilli(int64(m.seconds)*1000 + int64(m.millis)) }
+
+func (m mark) expires() time.Time { return m.at().Add(life) }
 
 // Dir is where the list of a keyring stands: beside it, not in it, because the keyring is only ever read.
 func Dir(keyringDir string) string {
@@ -144,7 +152,7 @@ func (l *List) Find(key privacy.ID) (cause privacy.Cause, at time.Time) {
 	if !ok {
 		return privacy.CauseNone, at
 	}
-	return m.cause, time.Unix(int64(m.at), 0)
+	return m.cause, m.at()
 }
 
 // Len is how many visitors are suppressed.
@@ -185,7 +193,7 @@ func (l *List) enter(entries []Entry, owed bool) (news []privacy.ID, err error) 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range entries {
-		m := mark{at: uint32(max(0, e.At.Unix())), cause: e.Cause, kept: !owed}
+		m := markOf(e, !owed)
 		if !m.expires().After(now) {
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 	"beckon/internal/privacy"
 )
 
-var start = time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+var start = time.Date(2026, 11, 27, 12, 0, 0, 42e6, time.UTC)
 
 // no is the nth entry.
 func no(n int) Entry {
@@ -386,7 +386,7 @@ func (h *host) open2() *List {
 func TestTheListNamesNobody(t *testing.T) {
 	h := newHost(t)
 	h.must(h.open().Add(no(0xabcdef)))
-	want := fmt.Sprintf("1 2026-11-27T12:00:00Z opt-out %s ", no(0xabcdef).Key.Hex())
+	want := fmt.Sprintf("1 2026-11-27T12:00:00.042Z opt-out %s ", no(0xabcdef).Key.Hex())
 	if got := string(h.content()); !strings.HasPrefix(got, want) || len(got) != len(want)+9 {
 		t.Errorf("line %q, want %q and a checksum", got, want)
 	}
@@ -394,7 +394,8 @@ func TestTheListNamesNobody(t *testing.T) {
 
 func FuzzLine(f *testing.F) {
 	f.Add(string(appendLine(nil, no(1))))
-	f.Add("1 2026-11-27T12:00:00Z denied 00 00000000")
+	f.Add("1 2026-11-27T12:00:00,042Z opt-out 01000001000000000000000000000000 e9298601")
+	f.Add("1 2026-11-27T12:00:00.000Z denied 00 00000000")
 	f.Fuzz(func(t *testing.T, line string) {
 		e, ok := parseLine([]byte(line))
 		if ok && string(appendLine(nil, e)) != line+"\n" {
