@@ -33,6 +33,7 @@ import (
 type Source interface {
 	Next(ctx context.Context) (*spool.Batch, error)
 	Done(id spool.BatchID) error
+	Reread(id spool.BatchID) (*spool.Batch, error) // after spool.ErrDamaged
 	Sealing(interval time.Duration)
 }
 
@@ -123,10 +124,24 @@ func (l *Loader) gather(interval time.Duration) {
 	l.Source.Sealing(interval)
 }
 
-// loadUntilDone brings one batch to its end and retries every step for ever: a full disk or a shortage
-// of files is no better a reason to stop than a ClickHouse that is down. Only the end of ctx and a
-// spool that has failed stop it.
+// loadUntilDone brings one batch to its end. One that has lost records on the disk meanwhile is described again
+// and begins anew, as after a restart: if it was sent before, it is looked up.
 func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
+	for {
+		err := l.tryUntilDone(ctx, b)
+		if !errors.Is(err, spool.ErrDamaged) {
+			return err
+		}
+		again := step{"read", func() (err error) { b, err = l.Source.Reread(b.ID); return err }}
+		if err := l.retry(ctx, b.ID, again); err != nil {
+			return err
+		}
+	}
+}
+
+// tryUntilDone retries every step for ever: a full disk or a shortage of files is no better a reason to stop
+// than a ClickHouse that is down. Only the end of ctx, a spool that has failed and a damaged batch stop it.
+func (l *Loader) tryUntilDone(ctx context.Context, b *spool.Batch) error {
 	var rows decoded
 	for _, s := range []step{
 		{"read", func() (err error) { rows, err = l.Table.decode(b, nil); return err }},
@@ -162,6 +177,9 @@ func (l *Loader) retry(ctx context.Context, id spool.BatchID, s step) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(backoff):
+		}
+		if errors.Is(err, spool.ErrDamaged) {
+			return err
 		}
 	}
 }

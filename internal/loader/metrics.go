@@ -7,6 +7,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"beckon/internal/spool"
 )
 
 type metrics struct {
@@ -33,11 +35,15 @@ func newMetrics(r prometheus.Registerer) metrics {
 	}
 }
 
-// failureCode is ClickHouse's error number where it answered with one, else the step's own word.
+// failureCode is ClickHouse's error number where it answered with one, else the step's own word. A batch that is damaged
+// was noticed while it was read, whatever for.
 func failureCode(code string, err error) string {
 	var e *clickhouse.Exception
 	if errors.As(err, &e) {
 		return strconv.Itoa(int(e.Code))
+	}
+	if errors.Is(err, spool.ErrDamaged) {
+		return "read"
 	}
 	return code
 }

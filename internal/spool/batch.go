@@ -36,20 +36,24 @@ type Batch struct {
 func (b *Batch) Counts() []LedgerLine { return b.lines }
 
 // Records calls fn for every record, in order. seq names the record within the batch; payload is good
-// until fn returns. An error of fn ends it. An error comes also at the end, when records that were
+// until fn returns. An error of fn ends it. ErrDamaged comes at the end, when records that were
 // there at sealing cannot be read any more: then what fn has seen must not be used.
 func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
+	return b.each(func(seq uint64, r record) error { return fn(seq, r.payload) })
+}
+
+func (b *Batch) each(fn func(seq uint64, r record) error) error {
 	n := 0
 	err := b.spool.records(b.file, b.ID.Segment, func(seq uint64, r record) error {
 		n++
-		return fn(seq, r.payload)
+		return fn(seq, r)
 	})
 	if err != nil {
 		return fmt.Errorf("read batch %s: %w", b.ID.Token(), err)
 	}
 	if n != b.Len {
-		return fmt.Errorf("read batch %s: it had %d records and now has %d: the disk, or somebody, has changed %s; a restart reads what is left",
-			b.ID.Token(), b.Len, n, b.file)
+		return fmt.Errorf("read batch %s: it had %d records and now has %d: the disk, or somebody, has changed %s: %w",
+			b.ID.Token(), b.Len, n, b.file, ErrDamaged)
 	}
 	return nil
 }
@@ -57,14 +61,14 @@ func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
 // Sites counts some of the batch's records by site: those whose sequence is in of.
 func (b *Batch) Sites(of map[uint64]bool) (map[string]uint64, error) {
 	sites := map[string]uint64{}
-	err := b.spool.records(b.file, b.ID.Segment, func(seq uint64, r record) error {
+	err := b.each(func(seq uint64, r record) error {
 		if of[seq] {
 			sites[string(r.site)]++
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read sites of batch %s: %w", b.ID.Token(), err)
+		return nil, fmt.Errorf("sites of some records: %w", err)
 	}
 	return sites, nil
 }
@@ -126,6 +130,11 @@ func (s *Spool) pickLocked() *Batch {
 		}
 		s.newest = !s.newest
 	}
+	return s.batch(seg)
+}
+
+// batch describes a sealed segment; mu is held.
+func (s *Spool) batch(seg *segment) *Batch {
 	return &Batch{
 		ID:    BatchID{s.id, seg.number},
 		Len:   seg.records,
@@ -146,6 +155,34 @@ func (s *Spool) announce() {
 	s.changed = make(chan struct{})
 }
 
+// Reread describes a batch again after ErrDamaged, just as the next Open would: records that cannot be read any more
+// are counted as lost, the others and their numbers stay. Whoever may have sent the batch before has to look it up,
+// as after a restart. An error that is none of the content, such as EIO, changes nothing.
+func (s *Spool) Reread(id BatchID) (*Batch, error) {
+	s.finishing.Lock()
+	defer s.finishing.Unlock()
+	seg, err := s.find(id)
+	if err != nil {
+		return nil, fmt.Errorf("read again: %w", err)
+	}
+	data, err := readFile(s.fs, seg.file)
+	if err != nil {
+		return nil, fmt.Errorf("read batch %s again: %w", id.Token(), err)
+	}
+	r := readSegment(data, s.id, seg.number)
+	s.passedOver("a sealed segment has changed on the disk", seg.file, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.frames == 0 { // not even counters: those are still known here
+		r.seg.first, r.seg.last, r.seg.counts = seg.first, seg.last, seg.counts
+		r.seg.counts.add("", seg.last/60_000, ReasonLost, uint64(seg.records))
+	}
+	s.used.Add(r.seg.bytes - seg.bytes)
+	r.seg.file, r.seg.recovered = seg.file, seg.recovered
+	*seg = *r.seg
+	return s.batch(seg), nil
+}
+
 // Done says that ClickHouse has the batch. Its file is removed, its ids stay for the window. After an
 // error the batch is still there, and Done may be called again.
 func (s *Spool) Done(id BatchID) error {
@@ -153,7 +190,7 @@ func (s *Spool) Done(id BatchID) error {
 	defer s.finishing.Unlock()
 	seg, err := s.find(id)
 	if err != nil {
-		return err
+		return fmt.Errorf("finish: %w", err)
 	}
 	ids := make([]uint64, 0, seg.records)
 	err = s.records(seg.file, seg.number, func(_ uint64, r record) error {
@@ -191,7 +228,7 @@ func (s *Spool) find(id BatchID) (*segment, error) {
 			}
 		}
 	}
-	return nil, fmt.Errorf("finish batch %s: not a sealed batch of spool %s, or done before", id.Token(), s.id)
+	return nil, fmt.Errorf("batch %s: not a sealed batch of spool %s, or done before", id.Token(), s.id)
 }
 
 // addIDsFile keeps idsFiles sorted: batches are done in another order than they are sealed.

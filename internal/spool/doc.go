@@ -13,8 +13,8 @@
 //     hands of the operating system (SyncOS, synced within 100 ms). An error means that none was accepted.
 //     TestNobodyIsAnsweredBeforeTheSync, TestSlowFsyncsDelayAnswersAndNothingElse,
 //     TestSyncOSAnswersAfterTheWriteAndSyncsInTheBackground, TestAFullDiskRefusesWholeCommitsAndResumes
-//   - A sealed segment never changes: the same BatchID always names the same records in the same order, also after a
-//     crash. A restart seals what was open and never appends to it. Numbers are never used twice.
+//   - A sealed segment never changes: the same BatchID always names the same records in the same order, less what the
+//     disk has damaged, also after a crash. A restart seals what was open and never appends to it. Numbers are never used twice.
 //     TestABatchIsTheSameAfterARestart, TestRecoverySyncsWhatItHandsOut, TestNumbersAreNeverUsedTwice
 //   - Within the window (an hour, or the last 4 million ids if those are fewer) a repeated fingerprint is stored once,
 //     across restarts too. A repeat never outruns its original: it waits for the commit that has it, and
@@ -22,7 +22,9 @@
 //     TestARestartForgetsNoIDOfTheLastHour, TestARepeatOfAnUncommittedEntrySharesItsFate,
 //     TestARepeatOfAnUncommittedEntryAndACrashBetween, TestAnIDAnsweredFullIsForgottenAcrossACrashToo
 //   - Damage costs the damaged frames only; what was thrown away is counted and its place is logged.
-//     TestRecoveryKeepsWhatCanBeRead, TestRecoveryKeepsRecordsBeforeEveryCutOfTheLast
+//     That holds at a start, and for a sealed segment while the process runs: the loader has it read again and goes on.
+//     TestRecoveryKeepsWhatCanBeRead, TestRecoveryKeepsRecordsBeforeEveryCutOfTheLast,
+//     TestABatchReadAgainIsWhatARestartWouldMakeOfIt, loader.TestDamageInASealedSegmentCostsItsRecordsOnly
 //   - A segment leaves the disk only when Done is called for it, which the loader does after its row in `loads`.
 //     loader.TestASegmentIsRemovedOnlyAfterItsLoadsRow
 //   - Disk and memory are bounded, whatever ClickHouse and the clients do. A full disk, or one about to be, is ErrFull
@@ -133,6 +135,7 @@
 //	cut, zeros, a flipped bit at every byte          TestRecoveryKeepsRecordsBeforeEveryCutOfTheLast
 //	every bit of a frame, a frame in another place   TestEveryFlippedBitOfAFrameIsNoticed, TestAFramePassesOnlyInItsOwnPlace
 //	zero-filled tail, garbage, stale and zeroed blocks TestRecoveryKeepsWhatCanBeRead
+//	a flipped bit, a cut, nothing left, while it runs TestABatchReadAgainIsWhatARestartWouldMakeOfIt, loader.TestDamageInASealedSegmentCostsItsRecordsOnly
 //	missing, empty, foreign segment                  TestRecoveryKeepsWhatCanBeRead
 //	copied, renamed, swapped segments                TestSegmentsUnderOtherNamesAreFoundByTheirHeaders
 //	ids files stale, corrupt, missing                TestIDsFilesThatAreStaleOrMissingCostRepeatsAtMost

@@ -48,8 +48,8 @@ func newMetrics(s *Spool) *metrics {
 	m.duplicates = counter("duplicates_total", "Entries that were repeats and not stored again.", nil)
 	m.refusedFull = counter("refused_total", "Append calls refused.", prometheus.Labels{"reason": "full"})
 	m.refusedFailed = counter("refused_total", "Append calls refused.", prometheus.Labels{"reason": "failed"})
-	m.discardedBytes = counter("recovered_bytes_discarded_total", "Bytes that recovery could not read as frames; their places are in the log.", nil)
-	m.lostFrames = counter("recovered_frames_lost_total", "Frames known to be missing from recovered segments.", nil)
+	m.discardedBytes = counter("recovered_bytes_discarded_total", "Bytes that a start, or the loader later, could not read as frames; their places are in the log.", nil)
+	m.lostFrames = counter("recovered_frames_lost_total", "Frames known to be missing from segments that were found damaged.", nil)
 	m.rejectedFiles = counter("recovered_files_rejected_total", "Files set aside by recovery.", nil)
 	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "beckon_spool_commit_seconds", Help: "Time to write, and with sync=always to fsync, a group commit.",

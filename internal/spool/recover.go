@@ -247,12 +247,7 @@ func (s *Spool) takeSegment(name string, number uint64, data []byte) error {
 			return err
 		}
 	}
-	if r.damage.Bytes > 0 || r.damage.Frames > 0 {
-		s.metrics.discardedBytes.Add(float64(r.damage.Bytes))
-		s.metrics.lostFrames.Add(float64(r.damage.Frames))
-		s.log.Warn("recovery passed over damage in a segment", "file", name, "sealed", r.sealed, "records_kept", r.seg.records, "records_sealed", r.promised,
-			"bytes_discarded", r.damage.Bytes, "frames_missing", r.damage.Frames, "where", fmt.Sprint(r.damage.Regions))
-	}
+	s.passedOver("recovery passed over damage in a segment", name, r)
 	for _, id := range r.ids {
 		s.window.add(id, r.seg.last)
 	}
@@ -260,6 +255,17 @@ func (s *Spool) takeSegment(name string, number uint64, data []byte) error {
 	s.used.Add(r.seg.bytes)
 	s.sealed = append(s.sealed, r.seg)
 	return nil
+}
+
+// passedOver counts and reports what could not be read of a segment.
+func (s *Spool) passedOver(what, name string, r recovered) {
+	if r.damage.Bytes == 0 && r.damage.Frames == 0 {
+		return
+	}
+	s.metrics.discardedBytes.Add(float64(r.damage.Bytes))
+	s.metrics.lostFrames.Add(float64(r.damage.Frames))
+	s.log.Warn(what, "file", name, "sealed", r.sealed, "records_kept", r.seg.records, "records_sealed", r.promised,
+		"bytes_discarded", r.damage.Bytes, "frames_missing", r.damage.Frames, "where", fmt.Sprint(r.damage.Regions))
 }
 
 // refreshNewest does for the last segment what is done for every one without a seal: when its very last fsync

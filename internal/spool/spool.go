@@ -21,6 +21,8 @@ var (
 	// accepted any more. The process must exit, because a later fsync may report a success that is none;
 	// the next Open reads what is really there.
 	ErrFailed = errors.New("spool has failed")
+	// ErrDamaged means that a batch has fewer records on the disk than it was sealed with. Reread describes what is left.
+	ErrDamaged = errors.New("sealed batch is damaged")
 )
 
 // ID names a spool directory. It is random, and part of every token and checksum.

@@ -243,9 +243,12 @@ func TestRecordsRefusesAFileThatLostRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = batches(s)[0].Records(func(uint64, []byte) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "had 3 records and now has 2") {
+	wantError(t, err, ErrDamaged)
+	if !strings.Contains(err.Error(), "had 3 records and now has 2") {
 		t.Fatalf("got %v", err)
 	}
+	_, err = batches(s)[0].Sites(map[uint64]bool{1: true})
+	wantError(t, err, ErrDamaged)
 	stop := errors.New("stop")
 	err = batches(s)[0].Records(func(uint64, []byte) error { return stop })
 	wantError(t, err, stop)
