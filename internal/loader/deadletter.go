@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -26,12 +27,15 @@ func (l *Loader) bury(id spool.BatchID, refused []refusal) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	f, err := os.OpenFile(l.DeadLetter, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
+	f, err := os.OpenFile(l.DeadLetter, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
 	if err != nil {
 		return fmt.Errorf("open dead-letter file: %w", err)
 	}
 	defer f.Close()
 	if err := l.hasRoom(f); err != nil {
+		return err
+	}
+	if err := endLine(f); err != nil {
 		return err
 	}
 	lines := json.NewEncoder(f)
@@ -61,6 +65,28 @@ func (l *Loader) hasRoom(f *os.File) error {
 	l.m.letterBytes.Set(float64(info.Size()))
 	if info.Size() >= l.MaxDeadLetters {
 		return fmt.Errorf("the dead-letter file has %d bytes, its bound is %d: find out why records are no rows, and move %s away", info.Size(), l.MaxDeadLetters, l.DeadLetter)
+	}
+	return nil
+}
+
+// endLine ends a line that a crash or a full disk has cut short, so that the next one stays readable.
+func endLine(f *os.File) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("size of dead-letter file: %w", err)
+	}
+	if size == 0 {
+		return nil
+	}
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, size-1); err != nil {
+		return fmt.Errorf("read the end of the dead-letter file: %w", err)
+	}
+	if last[0] == '\n' {
+		return nil
+	}
+	if _, err := f.WriteString("\n"); err != nil {
+		return fmt.Errorf("end a torn line of the dead-letter file: %w", err)
 	}
 	return nil
 }
