@@ -1,7 +1,9 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
 -- Holds the ledger against the events themselves, batch by batch: both name spool and segment. A batch
 -- belongs to the day of its last minute. Reads every event of the days in question.
--- SELECT * FROM report_ledger(since = '2026-11-01', until = '2026-11-30') WHERE unexplained != 0
+-- An event that vanished from ClickHouse is gone like one that expired or was erased: only who knows the retention
+-- and the erasures can tell them apart, so both columns are asked for.
+-- SELECT * FROM report_ledger(since = '2026-11-01', until = '2026-11-30') WHERE unexplained != 0 OR gone != 0
 CREATE OR REPLACE VIEW {database}.report_ledger{cluster}
 AS
 WITH
@@ -49,4 +51,4 @@ SELECT
     c.accepted - c.stored - c.duplicates - c.dropped AS unexplained
 FROM counted AS c
 LEFT JOIN found AS f ON c.site = f.site AND c.day = f.day
-COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, or could not be read after a crash: that is lost, in a row without a site'
+COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, was damaged on the disk of a collector (that is lost, in a row without a site), or is missing: within the retention and without erasures, more gone than lost is a loss'

@@ -666,7 +666,7 @@ GROUP BY
     lane;
 
 CREATE VIEW beckon.report_ledger
-COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, or could not be read after a crash: that is lost, in a row without a site'
+COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, was damaged on the disk of a collector (that is lost, in a row without a site), or is missing: within the retention and without erasures, more gone than lost is a loss'
 AS WITH
     batches AS
     (
