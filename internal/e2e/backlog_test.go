@@ -32,7 +32,27 @@ func backlogEvents(t *testing.T) (n int, full bool) {
 
 const patience = 3 * time.Minute // on a machine that is busy with other tests too
 
-const outageRate = 5000 // events per second that the backlog stands for
+const (
+	outageRate    = 5000            // events per second that the backlog stands for
+	drainFactor   = 4               // the bar: it drains so many times faster than it gathered
+	decisionLimit = 5 * time.Second // the bar: no decision waits longer, while it drains
+)
+
+// growthLimit is what a backlog may cost the collector in memory, in MiB, however long it is: one batch at a time in
+// columns, of segments of 1 MiB; in full of 8 MiB, with the window of 4 million repeats (48 MiB).
+func growthLimit(full bool) int {
+	if full {
+		return 48 + 96
+	}
+	return 48
+}
+
+func reached(bar bool) string {
+	if bar {
+		return "reached"
+	}
+	return "MISSED"
+}
 
 func TestBacklogOfAnOutageDrainsBesideFreshEvents(t *testing.T) {
 	events, full := backlogEvents(t)
@@ -65,6 +85,7 @@ func TestBacklogOfAnOutageDrainsBesideFreshEvents(t *testing.T) {
 	}
 	s.drained()
 	drain := time.Since(began)
+	faster := float64(events) / outageRate / drain.Seconds()
 	slices.Sort(took)
 	if n := s.number("SELECT count() FROM events WHERE product = 'backlog'"); n != events {
 		t.Errorf("%d events of the outage are there, want %d", n, events)
@@ -73,11 +94,22 @@ func TestBacklogOfAnOutageDrainsBesideFreshEvents(t *testing.T) {
 		t.Errorf("%d different events of the outage are there, want %d", n, events)
 	}
 	t.Logf("outage: %d events in %d MiB, gathered in %s at %d/s; drained in %s, %.0f/s, %.1f times faster", events, bytes>>20,
-		time.Duration(events/outageRate)*time.Second, outageRate, drain.Round(100*time.Millisecond), float64(events)/drain.Seconds(), float64(events)/outageRate/drain.Seconds())
-	t.Logf("collector's resident memory: %d MiB before, %d MiB with the backlog on disk, at most %d MiB while it drained", before, waiting, peak)
-	if len(took) > 0 {
-		t.Logf("from a new event to the decision that it changes, meanwhile: median %s, longest %s of %d",
-			took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond), len(took))
+		time.Duration(events/outageRate)*time.Second, outageRate, drain.Round(100*time.Millisecond), float64(events)/drain.Seconds(), faster)
+	growth, limit := peak-before, growthLimit(full)
+	t.Logf("collector's resident memory: %d MiB before, %d MiB with the backlog on disk, at most %d MiB while it drained: %d MiB more, of %d allowed",
+		before, waiting, peak, growth, limit)
+	if growth > limit {
+		t.Errorf("the collector grew by %d MiB, want at most %d", growth, limit)
+	}
+	if len(took) == 0 {
+		t.Fatal("the backlog was gone before a decision could be measured beside it")
+	}
+	longest := took[len(took)-1]
+	t.Logf("from a new event to the decision that it changes, meanwhile: median %s, longest %s of %d",
+		took[len(took)/2].Round(time.Millisecond), longest.Round(time.Millisecond), len(took))
+	if full { // with little, the start of ClickHouse is most of it
+		t.Logf("drained at least %d times faster than it gathered: %s; every decision within %s: %s",
+			drainFactor, reached(faster >= drainFactor), decisionLimit, reached(longest <= decisionLimit))
 	}
 	if code := s.collector.stop(); code != 0 {
 		t.Errorf("the collector ended with %d", code)

@@ -30,7 +30,10 @@ func killRounds(t *testing.T) int {
 	return n
 }
 
-const killRate = 2000 // events per second
+const (
+	killRate  = 2000 // events per second that are asked for
+	killFloor = 1000 // events a round that must be acknowledged at least: a kill with nothing under way proves nothing
+)
 
 // heard is what the collector has acknowledged, by the shoppers' own account.
 type heard map[event.UUID]string // kinds
@@ -73,10 +76,10 @@ func TestCollectorAndClickHouseKilledInTurnsLoseNothingAndDoubleNothing(t *testi
 	if code := s.collector.stop(); code != 0 {
 		t.Errorf("the collector ended with %d", code)
 	}
-	t.Logf("%d rounds in %s: %d events sent, %d acknowledged, %d never settled, faults of tries %v",
-		rounds, took.Round(time.Second), result.Events, len(acked), len(result.Unacknowledged), result.Faults)
-	if len(acked) < 200*rounds || result.TakenTwice != 0 || len(result.Refused) > 0 {
-		t.Errorf("%d acknowledged, refused %v, %d taken twice: want many, none, none", len(acked), result.Refused, result.TakenTwice)
+	t.Logf("%d rounds in %s: %d events sent, %d acknowledged, %.0f/s of %d/s asked for, %d never settled, faults of tries %v",
+		rounds, took.Round(time.Second), result.Events, len(acked), float64(len(acked))/took.Seconds(), killRate, len(result.Unacknowledged), result.Faults)
+	if len(acked) < killFloor*rounds || result.TakenTwice != 0 || len(result.Refused) > 0 {
+		t.Errorf("%d acknowledged, refused %v, %d taken twice: want at least %d, none, none", len(acked), result.Refused, result.TakenTwice, killFloor*rounds)
 	}
 	s.isExact(acked, result.Unacknowledged)
 	s.ledgerCloses()
