@@ -146,7 +146,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(received_at)
 ORDER BY (site, toDate(occurred_at), visitor, occurred_at, event_id)
 TTL expires
-SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 8192
+SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 8192, min_bytes_for_wide_part = 33554432
 COMMENT 'Every event as it was stored. Analysts read v_events, which shows each event once';
 
 CREATE MATERIALIZED VIEW beckon.feed_consents TO beckon.consents
