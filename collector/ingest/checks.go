@@ -34,13 +34,14 @@ func knownSite(s *Server, r *request) Reason {
 // listedOrigin refuses pages that the site does not know. A request without Origin is let through:
 // pixels, old browsers and shop servers send none, and the header proves nothing about them. "null" is
 // whoever likes to be it, such as a sandboxed frame: only a valid link token lets it in, and its cookies
-// stay out.
+// stay out. Without Origin a choice counts only where it may have come from a page of the shop.
 func listedOrigin(_ *Server, r *request) Reason {
 	from, ok := origin(r.ctx)
 	switch {
 	case !ok:
 		return OriginNotListed
 	case len(from) == 0:
+		r.chosen = r.chosen && fromPage(&r.ctx.Request.Header)
 		return Taken
 	case string(from) == nullOrigin && r.readLink():
 		r.cookieless = true

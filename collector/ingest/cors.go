@@ -81,11 +81,14 @@ func (s *Server) fromOurPages(ctx *fasthttp.RequestCtx) bool {
 		allowOrigin(ctx, from)
 		return true
 	}
-	if site := ctx.Request.Header.Peek("Sec-Fetch-Site"); len(site) > 0 {
-		return string(site) == "same-origin" || string(site) == "none"
+	site := string(ctx.Request.Header.Peek("Sec-Fetch-Site"))
+	if string(from) == nullOrigin { // of our own: a form on a page that sends no referrer
+		return site == "same-origin"
 	}
-	_, host, _ := bytes.Cut(from, []byte("://"))
-	return len(from) == 0 || bytes.Equal(host, ctx.Request.Header.Host())
+	if _, host, _ := bytes.Cut(from, []byte("://")); len(from) > 0 && !bytes.Equal(host, ctx.Request.Header.Host()) {
+		return false // whatever the other header says
+	}
+	return site == "" || site == "same-origin" || site == "none"
 }
 
 func listedByAny(f *site.File, origin []byte) bool {

@@ -288,6 +288,12 @@ func TestOtherPagesCannotChangeWhatAVisitorHas(t *testing.T) {
 	f(403, header("Origin", "null"))
 	f(403, header("Origin", "https://evil.example"), header("Sec-Fetch-Site", "cross-site"))
 	f(403, header("Sec-Fetch-Site", "same-site"))
+	f(403, header("Origin", "https://evil.example"), header("Sec-Fetch-Site", "same-origin"))
+	f(403, header("Origin", "https://evil.example"), header("Sec-Fetch-Site", "none"))
+	f(403, header("Origin", "http://"+s.addr), header("Sec-Fetch-Site", "cross-site"))
+	f(204, header("Origin", "http://"+s.addr), header("Sec-Fetch-Site", "same-origin"))
+	f(204, header("Origin", "null"), header("Sec-Fetch-Site", "same-origin"))
+	f(403, header("Origin", "null"), header("Sec-Fetch-Site", "cross-site"))
 	f(403, header("Origin", shopOrigin), header("Origin", "https://evil.example"))
 }
 

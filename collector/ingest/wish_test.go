@@ -36,6 +36,29 @@ func TestChoiceInALinkOrOnAnotherPageIsNobodysChoice(t *testing.T) {
 	}
 }
 
+func TestChoiceInABatchOfAnotherPageIsNobodysChoice(t *testing.T) {
+	s := openShop(t)
+	value := s.post(choose("asks", yes)).cookie("_bk_asks").Value
+	f := func(lane, choice string, changes ...with) {
+		t.Helper()
+		s.stored()
+		got := s.post(choose("asks", choice), changes...)
+		if got.StatusCode != 204 || got.lane() != lane {
+			t.Errorf("got %d, lane %q, want %q", got.StatusCode, got.lane(), lane)
+		}
+	}
+	across, mine := header("Sec-Fetch-Site", "cross-site"), withCookie("_bk_asks", value)
+	f("decide; choice", yes)
+	f("decide; choice", yes, header("Sec-Fetch-Site", "same-origin"))
+	f("count; default", yes, across)
+	f("decide; choice", yes, across, header("Origin", shopOrigin))
+	f("decide; recorded", no, across, mine)
+	if all := s.stored(); len(all) != 1 || all[0].Kind == event.Consent || s.suppressed.Len() != 0 {
+		t.Errorf("stored %+v, %d suppressed", all, s.suppressed.Len())
+	}
+	f("count; denied", no, across, mine, header("Origin", shopOrigin))
+}
+
 func TestDenialCountsBesideAnEventThatIsRefused(t *testing.T) {
 	s := openShop(t)
 	value := s.post(batch("demo", pageView)).cookie("_bk_demo").Value
