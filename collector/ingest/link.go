@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"time"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
@@ -51,9 +52,18 @@ func (s *Server) makeLink(r *request) Reason {
 	return Taken
 }
 
-// parseLink reads the query of GET /link.
+// parseLink reads the query of GET /link. A name that comes twice is refused, as in a pixel.
 func parseLink(r *request) Reason {
-	r.siteID = r.ctx.QueryArgs().Peek("s")
+	seen := false
+	for key, value := range r.ctx.QueryArgs().All() {
+		if string(key) != "s" {
+			continue
+		}
+		if seen || !utf8.Valid(value) {
+			return Malformed
+		}
+		r.siteID, seen = value, true
+	}
 	return Taken
 }
 

@@ -163,6 +163,10 @@ func TestLinkIsForPagesOfTheSiteOnly(t *testing.T) {
 	f(403, path, header("Origin", shopOrigin), header("Origin", shopOrigin))
 	f(404, "/link?s=elsewhere")
 	f(404, "/link")
+	f(400, "/link?s=demo&s=elsewhere")
+	f(400, "/link?s=demo&s=demo")
+	f(400, "/link?s=%ff")
+	f(200, "/link?s=demo&t=1&t=2") // names that say nothing
 	limited := openShop(t, func(c *Config) { c.Limits.Client = 1 })
 	var last reply
 	for range 2 * int(limitBurst/time.Second) {
