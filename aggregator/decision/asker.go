@@ -34,6 +34,7 @@ type refusal struct {
 }
 
 var (
+	malformed       = &refusal{fasthttp.StatusBadRequest, "malformed"} // what can be read in two ways
 	unknownSite     = &refusal{fasthttp.StatusNotFound, "unknown-site"}
 	originNotListed = &refusal{fasthttp.StatusForbidden, "origin-not-listed"}
 	badServerKey    = &refusal{fasthttp.StatusUnauthorized, "bad-server-key"}

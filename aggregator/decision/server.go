@@ -27,6 +27,7 @@ import (
 
 	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
+	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
@@ -147,8 +148,13 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		}
 		s.m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
 	}()
-	if ctx.Request.Header.ContentLength() == -1 {
-		ctx.SetConnectionClose() // chunked: cannot be told from a smuggled request, so nothing may follow it
+	plain, chunked := framing.Plain(&ctx.Request.Header)
+	if !plain || chunked {
+		ctx.SetConnectionClose() // behind it may stand bytes that a proxy in front of us took for part of it
+	}
+	if !plain {
+		s.refuse(ctx, malformed)
+		return
 	}
 	path, ok := bytes.CutPrefix(ctx.Path(), []byte(s.PathPrefix))
 	if !ok {

@@ -30,6 +30,7 @@ import (
 
 	"beckon/internal/daykey"
 	"beckon/internal/event"
+	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
@@ -248,7 +249,7 @@ func (s *Server) Handler(ctx *fasthttp.RequestCtx) {
 		}
 		g.observe(ctx.Response.StatusCode(), reason, time.Since(start))
 	}()
-	ok, chunked := plain(&ctx.Request.Header)
+	ok, chunked := framing.Plain(&ctx.Request.Header)
 	rt, reason = s.find(ctx)
 	if rt != nil {
 		g = rt.gauge

@@ -1,4 +1,13 @@
-package ingest
+// Package framing is about requests that everybody in front of us reads as we do. A proxy and we must see
+// the same requests in the same bytes: where the two differ, one visitor's request could carry another
+// one, which the proxy took for a part of it.
+//
+// fasthttp refuses most of what can be read in two ways (docs/adr/0007-fasthttp.md); these are the rest.
+// One thing it hides from us: a request line that ends with a bare LF. RFC 9112 lets a reader take that for
+// its end, and whoever does not has no version to read there, and refuses it.
+//
+// Both services ask it first, for each request.
+package framing
 
 import (
 	"bytes"
@@ -6,16 +15,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// A proxy in front of us and we must see the same requests in the same bytes: where the two differ, one
-// visitor's request could carry another one, which the proxy took for a part of it. fasthttp refuses most
-// of what can be read in two ways (docs/adr/0007-fasthttp.md); these are the rest.
-
 var transferEncoding = []byte("Transfer-Encoding:")
 
-// plain reports whether the header of a request can be read in one way only: HTTP/1.0 or 1.1, each line
+// Plain reports whether the header of a request can be read in one way only: HTTP/1.0 or 1.1, each line
 // ended by CR LF, none continued on the next one, and no coding but chunked. What follows a chunked body
-// is not trusted either: the connection then ends with the reply.
-func plain(h *fasthttp.RequestHeader) (ok, chunked bool) {
+// is not trusted either: the connection has to end with the reply, as it has to when ok is false.
+func Plain(h *fasthttp.RequestHeader) (ok, chunked bool) {
 	if p := h.Protocol(); string(p) != "HTTP/1.1" && string(p) != "HTTP/1.0" {
 		return false, false
 	}
