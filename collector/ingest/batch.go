@@ -54,7 +54,7 @@ func (s *Server) take(r *request) Reason {
 				r.tenant.outcomes[reason].Inc()
 				if len(r.withdrawn) > 0 { // a wish for privacy counts, whatever came with it
 					if failed := s.store(r); failed != Taken {
-						reason = failed
+						return failed // and the cookie stays, to say it again
 					}
 				}
 				if r.visitor.expire {

@@ -11,8 +11,9 @@ import (
 var optOutSource = privacy.NewLabel([]byte("opt-out"))
 
 // serveOptOut sets the opt-out cookie, which holds for every site on this host, expires the cookies of all
-// of them and records a withdrawal for each visitor that they named. The cookies are set even when the
-// disk refuses the record, or the address comes too often for one: nobody has to wait for us to be left alone.
+// of them and records a withdrawal for each visitor that they named. The opt-out cookie is set even when the
+// disk refuses a record, or the address comes too often for one: nobody has to wait for us to be left alone.
+// The visitor cookie then stays, because it is all that can say who withdraws: the next request does it.
 func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
@@ -33,22 +34,27 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 	return reason
 }
 
-// forget expires what the browser has of one site and records the withdrawal, if it may.
+// forget records the withdrawal of one site's visitor, if it may, and then expires what the browser has of it.
 func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https, records bool) Reason {
 	now := s.config.Now()
 	c := t.names.On(https)
 	visit, known := c.Read(&ctx.Request.Header, t.keys, now)
-	c.Expire(&ctx.Response.Header)
-	if !known || !records {
+	if known && !records {
 		return Taken
 	}
-	r := s.acquire(ctx)
-	r.tenant = t
-	r.visitor.lane, r.visitor.cause = privacy.LaneCount, privacy.CauseOptOut
-	s.withdraw(r, visit.ID(t.keys), &privacy.Choice{Source: optOutSource, At: now})
-	reason := s.store(r)
-	s.release(r)
-	return reason
+	if known {
+		r := s.acquire(ctx)
+		r.tenant = t
+		r.visitor.lane, r.visitor.cause = privacy.LaneCount, privacy.CauseOptOut
+		s.withdraw(r, visit.ID(t.keys), &privacy.Choice{Source: optOutSource, At: now})
+		reason := s.store(r)
+		s.release(r)
+		if reason != Taken {
+			return reason
+		}
+	}
+	c.Expire(&ctx.Response.Header)
+	return Taken
 }
 
 // serveOptIn takes the opt-out cookie away. It grants nothing: the site's default or a new choice does.

@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"beckon/internal/event"
 	"beckon/internal/privacy"
+	"beckon/internal/spool"
 	"beckon/internal/suppress"
 )
 
@@ -148,7 +150,7 @@ func TestNoThatTheListCannotKeepIsRefusedAndInForce(t *testing.T) {
 	cookie := withCookie("_bk_demo", s.post(batch("demo", pageView)).cookie("_bk_demo").Value)
 	s.stored()
 	out := s.do("POST", "/optout", "", cookie)
-	if c := out.cookie("_bk_demo"); out.StatusCode != 503 || out.reason() != "spool-full" || c == nil || c.MaxAge >= 0 || out.cookie(privacy.OptOutCookie) == nil {
+	if c := out.cookie("_bk_demo"); out.StatusCode != 503 || out.reason() != "spool-full" || c != nil || out.cookie(privacy.OptOutCookie) == nil {
 		t.Fatalf("got %d %q, cookies %v", out.StatusCode, out.reason(), out.Cookies())
 	}
 	if e := s.one(); e.Suppress == ([16]byte{}) {
@@ -196,6 +198,63 @@ func TestNoThatTheSpoolCannotKeepIsStillInForceOnThisHost(t *testing.T) {
 	if cause, _ := s.suppressed.Find(s.keyOf("demo", mine)); cause != privacy.CauseOptOut {
 		t.Errorf("cause %q", cause)
 	}
+}
+
+// moody is a spool that takes nothing for a while.
+type moody struct {
+	Appender
+	full atomic.Bool
+}
+
+func (m *moody) Append(entries []spool.Entry, counts []spool.Count) error {
+	if m.full.Load() {
+		return spool.ErrFull
+	}
+	return m.Appender.Append(entries, counts)
+}
+
+// The visitor cookie is all that can say who said no, so it stays until that is recorded. Then it goes.
+func TestNoThatWasNotRecordedKeepsItsCookieAndIsRecordedLater(t *testing.T) {
+	f := func(name, optOut string, say, again func(s *shop, w ...with) reply) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			var disk moody
+			s := openShop(t, func(c *Config) { disk.Appender, c.Spool = c.Spool, &disk })
+			cookie := withCookie("_bk_demo", s.shopper("demo"))
+			s.stored()
+			disk.full.Store(true)
+			got := say(s, cookie)
+			if c, out := got.cookie("_bk_demo"), got.cookie(privacy.OptOutCookie); got.StatusCode != 503 || c != nil || (out != nil) != (optOut != "") {
+				t.Fatalf("refused: %d, cookies %v", got.StatusCode, got.Cookies())
+			}
+			disk.full.Store(false)
+			next := []with{cookie}
+			if optOut != "" {
+				next = append(next, withCookie(privacy.OptOutCookie, optOut))
+			}
+			got = again(s, next...)
+			if c := got.cookie("_bk_demo"); c == nil || c.MaxAge >= 0 {
+				t.Errorf("recorded: %d, cookies %v", got.StatusCode, got.Cookies())
+			}
+			rows := 0
+			for _, e := range s.stored() {
+				if e.Suppress != ([16]byte{}) {
+					rows++
+				}
+			}
+			if rows != 1 {
+				t.Errorf("%d rows of the no, want 1", rows)
+			}
+		})
+	}
+	optOut := func(s *shop, w ...with) reply { return s.do("POST", "/optout", "", w...) }
+	deny := func(s *shop, w ...with) reply { return s.get("/p.gif?s=demo&n=page_view&c=count", w...) }
+	denyBadly := func(s *shop, w ...with) reply { return s.get("/p.gif?s=demo&n=nonsense&c=count", w...) }
+	f("opt-out, then a batch", "1", optOut, func(s *shop, w ...with) reply { return s.post(batch("demo", pageView), w...) })
+	f("opt-out, then a pixel", "1", optOut, func(s *shop, w ...with) reply { return s.get("/p.gif?s=demo&n=page_view", w...) })
+	f("opt-out twice", "1", optOut, optOut)
+	f("pixel", "", deny, deny)
+	f("pixel that is refused", "", denyBadly, denyBadly)
 }
 
 // A link token is out of its visitor's hands: in a cart, at a payment provider. What comes with it after

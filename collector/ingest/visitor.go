@@ -132,6 +132,8 @@ func (s *Server) recognise(r *request, now time.Time) {
 			s.withdraw(r, revoked, &r.choice)
 		case v.known && v.cookies.OptedOut: // a cookie that was on its way to them when they opted out
 			s.withdraw(r, who, &privacy.Choice{Source: optOutSource, At: now})
+		case !revoked.IsZero() && v.cookies.OptedOut && v.expire: // in force here, perhaps without its row
+			s.withdraw(r, revoked, &privacy.Choice{Source: optOutSource, At: now})
 		}
 		s.measure(r)
 		return
