@@ -65,14 +65,15 @@ func (w *wire) RemoteAddr() net.Addr             { return somewhere }
 
 var somewhere = &net.TCPAddr{IP: net.IPv4(203, 0, 113, 77), Port: 4711}
 
-// browser is a returning visitor's browser: what it sends with each request, cookie and all.
-func browser(t testing.TB, s *Server, method, uri, body string) *wire {
+// browser is a returning visitor's browser: what it sends with each request, cookie and all, and the header lines
+// that a proxy adds.
+func browser(t testing.TB, s *Server, method, uri, body string, lines ...string) *wire {
 	t.Helper()
 	var first fasthttp.RequestCtx
 	call(s, &first, method, uri, body)
 	var cookie fasthttp.Cookie
 	cookie.SetKey("_bk_demo")
-	if !first.Response.Header.Cookie(&cookie) {
+	if known := first.Response.Header.Cookie(&cookie); !known && strings.Contains(uri+body, "demo") {
 		t.Fatalf("no cookie: %s", first.Response.Header.String())
 	}
 	head := method + " " + uri + " HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: " + firefox +
@@ -81,6 +82,9 @@ func browser(t testing.TB, s *Server, method, uri, body string) *wire {
 		"\r\nSec-Fetch-Dest: empty\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Site: same-origin\r\nDNT: 0\r\n"
 	if method == "POST" {
 		head += fmt.Sprintf("Origin: https://shop.example\r\nContent-Type: text/plain;charset=UTF-8\r\nContent-Length: %d\r\n", len(body))
+	}
+	for _, line := range lines {
+		head += line + "\r\n"
 	}
 	return &wire{request: []byte(head + "\r\n" + body)}
 }
@@ -119,12 +123,27 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	allocatesNothing(t, s, "GET", pixelUUID, "")
 	allocatesNothing(t, s, "POST", "/e", pageViews(1))
 	allocatesNothing(t, s, "POST", "/e", pageViews(20))
+
+	// Lane measure: nobody has a cookie, and the id is made anew each time.
+	allocatesNothing(t, s, "GET", strings.Replace(pixelUUID, "demo", "reports", 1), "")
+	allocatesNothing(t, s, "POST", "/e", strings.Replace(pageViews(20), "demo", "reports", 1))
+
+	// Limits that nobody reaches, behind two proxies.
+	s = unplugged(t, sink{}, func(c *Config) {
+		trusting("203.0.113.0/24")(c)
+		c.Limits = Limits{Client: 1_000_000, Network: 1_000_000, Site: 1_000_000}
+	})
+	for _, forwarded := range []string{"198.51.100.7", "2001:db8:1:2::7"} {
+		lines := []string{"X-Forwarded-For: 192.0.2.1, " + forwarded + ", 203.0.113.9", "X-Forwarded-Proto: http"}
+		allocatesNothing(t, s, "GET", pixelUUID, "", lines...)
+		allocatesNothing(t, s, "POST", "/e", pageViews(20), lines...)
+	}
 }
 
-func allocatesNothing(t *testing.T, s *Server, method, uri, body string) {
+func allocatesNothing(t *testing.T, s *Server, method, uri, body string, lines ...string) {
 	t.Helper()
 	const many = 900
-	w := browser(t, s, method, uri, body)
+	w := browser(t, s, method, uri, body, lines...)
 	w.serve(t, s, 2*many)
 	one := testing.AllocsPerRun(5, func() { w.serve(t, s, 1) })
 	all := testing.AllocsPerRun(5, func() { w.serve(t, s, many) })

@@ -35,8 +35,8 @@ type sink struct{}
 
 func (sink) Append([]spool.Entry, []spool.Count) error { return nil }
 
-// unplugged is a server without a network, for what is called very often.
-func unplugged(t testing.TB, appender Appender) *Server {
+// unplugged is a server without a network, for what is called very often; change may adjust its settings first.
+func unplugged(t testing.TB, appender Appender, change ...func(*Config)) *Server {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "keyring")
 	if _, err := keyring.Init(dir, siteIDs); err != nil {
@@ -57,7 +57,11 @@ func unplugged(t testing.TB, appender Appender) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { suppressed.Close() })
-	s, err := New(Config{Spool: appender, Sites: sites, Keys: keys, DayKeys: days, Suppressed: suppressed, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()})
+	c := Config{Spool: appender, Sites: sites, Keys: keys, DayKeys: days, Suppressed: suppressed, Agents: privacy.NewAgents(100), Registerer: prometheus.NewRegistry()}
+	for _, f := range change {
+		f(&c)
+	}
+	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package privacy
 import (
 	"bytes"
 	"net/netip"
+	"unsafe"
 )
 
 const (
@@ -50,7 +51,11 @@ func ParseAddr(b []byte) netip.Addr {
 	case bytes.Count(b, colon) == 1: // 203.0.113.7:443
 		b = b[:bytes.IndexByte(b, ':')]
 	}
-	a, err := netip.ParseAddr(string(b))
+	text := unsafe.String(unsafe.SliceData(b), len(b)) // which the error quotes, and nobody keeps that
+	if bytes.IndexByte(b, '%') >= 0 {
+		text = string(b) // an Addr holds its zone
+	}
+	a, err := netip.ParseAddr(text)
 	if err != nil {
 		return netip.Addr{}
 	}
