@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -226,6 +227,29 @@ func TestDrippingRequestsAreCutOff(t *testing.T) {
 		}
 		close(stop)
 		<-stopped
+		conn.Close()
+	}
+}
+
+// Whoever sends far too much hears so, also while still sending, and however slow the last bytes are.
+func TestWhoSendsFarTooMuchHearsWhy(t *testing.T) {
+	s := openShop(t)
+	body := bytes.Repeat([]byte(" "), 1<<20)
+	for range 30 {
+		conn, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /e HTTP/1.1\r\nHost: shop\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", len(body))
+		for sent := 0; sent < len(body); sent += 64 << 10 {
+			if _, err := conn.Write(body[sent : sent+64<<10]); err != nil {
+				t.Fatalf("cut off after %d of %d bytes: %v", sent, len(body), err)
+			}
+		}
+		said, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 413 ") {
+			t.Fatalf("heard %.40q (%v), want 413", said, err)
+		}
 		conn.Close()
 	}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -27,6 +28,24 @@ func (l patient) Accept() (net.Conn, error) {
 type patientConn struct {
 	*net.TCPConn
 	read, write deadline
+	unread      bool // the reply went out before all of the request was read
+}
+
+// How much of what nobody wants is read before a connection is closed, and for how long.
+const (
+	maxUnread    = 2 << 20
+	unreadWithin = 500 * time.Millisecond
+)
+
+// Close closes the connection. Whoever is still sending is heard out for a moment first: a close with
+// bytes unread resets the connection, and the sender would lose the reply that tells why.
+func (c *patientConn) Close() error {
+	if c.unread {
+		_ = c.TCPConn.CloseWrite()
+		_ = c.TCPConn.SetReadDeadline(time.Now().Add(unreadWithin))
+		_, _ = io.CopyN(io.Discard, c.TCPConn, maxUnread)
+	}
+	return c.TCPConn.Close()
 }
 
 // deadline is what was asked for, and what the runtime was told. Zero is none.

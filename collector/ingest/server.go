@@ -330,6 +330,9 @@ func (s *Server) serveError(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		reason = TimedOut
 	}
+	if c, ok := ctx.Conn().(*patientConn); ok && reason != TimedOut {
+		c.unread = true
+	}
 	s.finish(ctx, nil, reason)
 	s.unrouted.observe(reason.Status(), reason, 0)
 }
