@@ -209,11 +209,14 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 		token += "/" + rand.Text() // what ClickHouse remembers of earlier tries must not decide about this one
 	}
 	ctx = chconn.WithToken(ctx, token)
+	// Of the rows alone: one query follows the other so closely that the server may not have put the one before
+	// away, and ledger lines and marks may come twice or late, since equal ones replace each other.
+	of := ctx
 	if l.Table.resumable() {
-		ctx = chconn.WithQueryID(ctx, "beckon/"+b.ID.Token())
+		of = chconn.WithQueryID(ctx, "beckon/"+b.ID.Token())
 	}
 	if again {
-		if rows, err = l.resume(ctx, b); err != nil {
+		if rows, err = l.resume(of, b); err != nil {
 			return err
 		}
 		if rows == nil { // it was complete
@@ -221,7 +224,7 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 			return nil
 		}
 	} else if rows.rows() > 0 {
-		if err := rows.insert(ctx, l.conn, l.Database); err != nil {
+		if err := rows.insert(of, l.conn, l.Database); err != nil {
 			return err
 		}
 	}
