@@ -33,8 +33,14 @@ type refusal struct {
 	reason string
 }
 
+// The refusals. The first five are of what was no request (package framing).
 var (
-	malformed       = &refusal{fasthttp.StatusBadRequest, "malformed"} // what can be read in two ways
+	malformed          = &refusal{fasthttp.StatusBadRequest, "malformed"} // or can be read in two ways
+	headerTooLarge     = &refusal{fasthttp.StatusRequestHeaderFieldsTooLarge, "header-too-large"}
+	tooLarge           = &refusal{fasthttp.StatusRequestEntityTooLarge, "too-large"}
+	timedOut           = &refusal{fasthttp.StatusRequestTimeout, "timed-out"}
+	expectationRefused = &refusal{fasthttp.StatusExpectationFailed, "expectation-refused"}
+
 	unknownSite     = &refusal{fasthttp.StatusNotFound, "unknown-site"}
 	originNotListed = &refusal{fasthttp.StatusForbidden, "origin-not-listed"}
 	badServerKey    = &refusal{fasthttp.StatusUnauthorized, "bad-server-key"}

@@ -57,6 +57,7 @@ type Config struct {
 	PathPrefix   string        // "" or "/px"
 	ColdDeadline time.Duration // how long an answer waits for a visitor who is not in memory
 	StaleAfter   time.Duration // older features give no offer
+	ReadTimeout  time.Duration // of a whole request; 0 = framing.ReadTimeout
 	Now          func() time.Time
 	Log          *slog.Logger
 	Registerer   prometheus.Registerer
@@ -78,29 +79,18 @@ type Server struct {
 // turns is how many visitors can be given something at once: more than a disk commits together.
 const turns = 128
 
+// maxReadBytes is what is read of a body: nothing here has one of use.
+const maxReadBytes = 4 << 10
+
 // New returns a server that does not listen yet.
 func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	s := &Server{Config: c, m: newMetrics(c.Registerer), tokens: newTokenCache()}
-	s.http = &fasthttp.Server{
-		Handler:                       s.handle,
-		ReadTimeout:                   5 * time.Second,
-		WriteTimeout:                  5 * time.Second,
-		IdleTimeout:                   30 * time.Second,
-		ReadBufferSize:                8192, // also the header limit: shops have big cookies
-		MaxRequestBodySize:            4096, // nothing here has a body of use
-		MaxRequestsPerConn:            1000,
-		Concurrency:                   16_384,
-		TCPKeepalive:                  true,
-		NoDefaultServerHeader:         true,
-		DisablePreParseMultipartForm:  true,
-		SecureErrorLogMessage:         true,
-		CloseOnShutdown:               true,
-		DisableHeaderNamesNormalizing: false,
-		Logger:                        quiet{},
-	}
+	s.http = framing.NewServer(framing.Options{
+		Handler: s.handle, OnFault: s.handleFault, MaxBody: maxReadBytes, ReadTime: c.ReadTimeout, Log: c.Log,
+	})
 	return s
 }
 
@@ -113,7 +103,7 @@ func (s *Server) Serve(l net.Listener) error {
 	if stopping {
 		return l.Close()
 	}
-	return s.http.Serve(l)
+	return s.http.Serve(framing.Patient{Listener: l})
 }
 
 // Shutdown stops listening and waits for the requests under way, until ctx ends.
@@ -129,11 +119,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	return nil
 }
-
-// quiet drops fasthttp's own log lines, which may quote what a client sent; refusals are counted.
-type quiet struct{}
-
-func (quiet) Printf(string, ...any) {}
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
@@ -253,9 +238,22 @@ func (s *Server) static(ctx *fasthttp.RequestCtx, contentType, cache string, bod
 	ctx.SetBody(body)
 }
 
+// faultRefusals is what is said of each fault.
+var faultRefusals = [...]*refusal{
+	framing.Malformed: malformed, framing.HeaderTooLarge: headerTooLarge, framing.TooLarge: tooLarge,
+	framing.TimedOut: timedOut, framing.ExpectationRefused: expectationRefused,
+}
+
+// handleFault answers what was no request. Nobody can tell of which route it was.
+func (s *Server) handleFault(ctx *fasthttp.RequestCtx, fault framing.Fault) {
+	s.refuse(ctx, faultRefusals[fault])
+	ctx.SetConnectionClose()
+}
+
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	s.m.refusals.WithLabelValues(r.reason).Inc()
 	ctx.Response.Header.Set("Beckon-Reason", r.reason)
+	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
 	if r == badServerKey {
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}

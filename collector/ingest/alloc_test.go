@@ -92,7 +92,7 @@ func browser(t testing.TB, s *Server, method, uri, body string, lines ...string)
 // serve sends the request n times, on as many connections as the limit of requests on each wants.
 func (w *wire) serve(t testing.TB, s *Server, n int) {
 	for n > 0 {
-		w.replies, w.left = 0, min(n, maxRequestsPerConn)
+		w.replies, w.left = 0, min(n, s.http.MaxRequestsPerConn)
 		want := w.left
 		n -= want
 		if err := s.http.ServeConn(w); err != nil || w.replies != want {

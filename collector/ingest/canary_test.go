@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/valyala/fasthttp"
+
+	"beckon/internal/hostile"
 )
 
 // lockedBuffer is a log that several goroutines write.
@@ -63,7 +65,7 @@ func TestNothingRawOutlivesARequest(t *testing.T) {
 	s.get("/p.gif?s=demo&n="+mail, from...)
 	s.get("/"+mail, from...)
 	s.get("/b.js", from...)
-	s.raw("GET /" + mail + " HTTP/1.1\r\nHost: x\r\nX: " + address + "\x00\r\n\r\n")
+	hostile.Raw(s.TB, s.addr, "GET /"+mail+" HTTP/1.1\r\nHost: x\r\nX: "+address+"\x00\r\n\r\n")
 	if n := s.spool.Stats().Records; n != 3 {
 		t.Fatalf("%d records, want 3", n)
 	}

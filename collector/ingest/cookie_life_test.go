@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"beckon/internal/hostile"
 	"beckon/internal/privacy"
 )
 
@@ -261,7 +262,7 @@ func TestSignalsCountByTheirExactValue(t *testing.T) {
 			for _, line := range lines {
 				text += signal.name + ":" + line + "\r\n"
 			}
-			got := s.raw(text + "\r\n")
+			got := hostile.Raw(s.TB, s.addr, text+"\r\n")
 			lane := "Beckon-Lane: decide; default\r\n"
 			if want {
 				lane = "Beckon-Lane: count; " + signal.cause + "\r\n"

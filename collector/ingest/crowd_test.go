@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"beckon/internal/hostile"
 )
 
 // idleConnections is how many visitors keep a connection open that they do not use.
@@ -176,7 +178,7 @@ func TestPanicLeavesConnectionsAndPoolsSane(t *testing.T) {
 	}
 	ask()
 	for range 3 {
-		if got := s.said(fmt.Sprintf(one, len(body), body) + "GET /b.js HTTP/1.1\r\nHost: x\r\n\r\n"); got != "500 internal, close" {
+		if got := hostile.Said(t, s.addr, fmt.Sprintf(one, len(body), body)+"GET /b.js HTTP/1.1\r\nHost: x\r\n\r\n"); got != "500 internal, close" {
 			t.Fatalf("got %q", got)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"beckon/internal/daykey"
 	"beckon/internal/event"
+	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/spool"
@@ -153,7 +154,7 @@ func FuzzQuery(f *testing.F) {
 func lines(s *Server, text string) (ctx *fasthttp.RequestCtx, read bool) {
 	var req fasthttp.Request
 	head := "GET /p.gif?s=demo&n=page_view HTTP/1.1\r\nHost: shop.example\r\n" + text + "\r\n\r\n"
-	if err := req.Header.Read(bufio.NewReaderSize(strings.NewReader(head), maxHeaderBytes)); err != nil {
+	if err := req.Header.Read(bufio.NewReaderSize(strings.NewReader(head), framing.MaxHeaderBytes)); err != nil {
 		return nil, false // as serveError answers
 	}
 	ctx = new(fasthttp.RequestCtx)

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -333,27 +331,6 @@ func readFile(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-// raw sends text as it is and returns everything until the server closes the connection.
-func (s *shop) raw(text string) string {
-	s.Helper()
-	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		s.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, text); err != nil {
-		s.Fatal(err)
-	}
-	b, err := io.ReadAll(conn)
-	if err != nil && !errors.Is(err, syscall.ECONNRESET) { // which follows the reply when something was left unread
-		s.Fatalf("after %q: %v", b, err)
-	}
-	return string(b)
 }
 
 // metric returns the sum of a metric over its labels, or of those with the label values that are given: name, value and so on

@@ -1,63 +1,15 @@
 package ingest
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"beckon/internal/event"
+	"beckon/internal/framing"
+	"beckon/internal/hostile"
 )
-
-// said is what the server answers to text on a fresh connection: status and reason of each reply, then
-// whether it hung up. A connection that is still open gets one more request, which must be answered next and
-// alone: nothing of text is left that anybody could take for a request.
-func (s *shop) said(text string) string {
-	s.Helper()
-	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		s.Fatal(err)
-	}
-	if _, err := io.WriteString(conn, text); err != nil {
-		s.Fatal(err)
-	}
-	const probe = "GET /probe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	var heard []string
-	in := bufio.NewReader(conn)
-	for {
-		resp, err := http.ReadResponse(in, nil)
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-			return strings.Join(append(heard, "cut"), ", ") // without the word that says so
-		case err != nil:
-			s.Fatalf("after %q: %v", heard, err)
-		}
-		io.Copy(io.Discard, resp.Body)
-		heard = append(heard, strings.TrimSpace(fmt.Sprint(resp.StatusCode, " ", resp.Header.Get("Beckon-Reason"))))
-		if resp.Close {
-			if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-				heard = append(heard, fmt.Sprintf("%q %v", rest, err))
-			}
-			return strings.Join(append(heard, "close"), ", ")
-		}
-		if in.Buffered() == 0 {
-			if _, err := io.WriteString(conn, probe); err != nil {
-				return strings.Join(append(heard, "cut"), ", ")
-			}
-		}
-	}
-}
 
 // What a sender with a raw socket may try, and all that it gets for it. Where a reply ends the connection,
 // nothing that stands behind the request is ever read as another one; where it does not, each request gets
@@ -76,7 +28,7 @@ func TestHostileRequestsAreAnsweredOnceAndCutOff(t *testing.T) {
 	)
 	f := func(name, text, want string) {
 		t.Helper()
-		if got := s.said(text); got != want {
+		if got := hostile.Said(t, s.addr, text); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
@@ -170,9 +122,9 @@ func TestHostileRequestsAreAnsweredOnceAndCutOff(t *testing.T) {
 	f("expect, and the body at once", post+"Expect: 100-continue\r\nContent-Length: 19\r\n\r\n"+good+smuggled, "417 expectation-refused, close")
 
 	// How much, and for how long?
-	f("header too large", get+"Cookie: "+strings.Repeat("a", maxHeaderBytes)+"\r\n\r\n"+smuggled, "431 header-too-large, close")
-	f("too many header lines", get+strings.Repeat("A: b\r\n", maxHeaderBytes/6)+"\r\n"+smuggled, "431 header-too-large, close")
-	f("address too large", "GET /"+strings.Repeat("a", maxHeaderBytes)+" HTTP/1.1\r\nHost: x\r\n\r\n"+smuggled, "431 header-too-large, close")
+	f("header too large", get+"Cookie: "+strings.Repeat("a", framing.MaxHeaderBytes)+"\r\n\r\n"+smuggled, "431 header-too-large, close")
+	f("too many header lines", get+strings.Repeat("A: b\r\n", framing.MaxHeaderBytes/6)+"\r\n"+smuggled, "431 header-too-large, close")
+	f("address too large", "GET /"+strings.Repeat("a", framing.MaxHeaderBytes)+" HTTP/1.1\r\nHost: x\r\n\r\n"+smuggled, "431 header-too-large, close")
 	f("body a little too large", post+fmt.Sprintf("Content-Length: %d\r\n\r\n", event.MaxBodyBytes+1)+strings.Repeat(" ", event.MaxBodyBytes+1), "413 too-large"+probe)
 	f("body far too large", post+"Content-Length: 10000000\r\n\r\n"+smuggled, "413 too-large, close")
 	f("nothing", "", "408 timed-out, close")
@@ -199,35 +151,9 @@ func TestDrippingRequestsAreCutOff(t *testing.T) {
 		"chunk":  "POST /e HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n",
 		"second": "GET /x HTTP/1.1\r\nHost: x\r\n\r\nGET /b.js HTTP/1.1\r\nHost: x\r\nCookie: ",
 	} {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
+		if said := hostile.Drip(t, s.addr, text); !strings.Contains(said, "Beckon-Reason: timed-out\r\n") {
+			t.Errorf("%s: got %q", name, said)
 		}
-		if _, err := io.WriteString(conn, text); err != nil {
-			t.Fatal(err)
-		}
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			for tick := time.NewTicker(20 * time.Millisecond); ; {
-				select {
-				case <-stop:
-					return
-				case <-tick.C:
-					io.WriteString(conn, "a") // never an end; its failure is the point
-				}
-			}
-		}()
-		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-			t.Fatal(err)
-		}
-		said, err := io.ReadAll(conn)
-		if err != nil && !errors.Is(err, syscall.ECONNRESET) || !strings.Contains(string(said), "Beckon-Reason: timed-out\r\n") {
-			t.Errorf("%s: got %q, %v", name, said, err)
-		}
-		close(stop)
-		<-stopped
-		conn.Close()
 	}
 }
 
@@ -236,20 +162,9 @@ func TestWhoSendsFarTooMuchHearsWhy(t *testing.T) {
 	s := openShop(t)
 	body := bytes.Repeat([]byte(" "), 1<<20)
 	for range 30 {
-		conn, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			t.Fatal(err)
+		said := hostile.Pour(t, s.addr, "POST /e HTTP/1.1\r\nHost: shop\r\nContent-Type: text/plain\r\n", body)
+		if !strings.HasPrefix(said, "HTTP/1.1 413 ") {
+			t.Fatalf("heard %.40q, want 413", said)
 		}
-		fmt.Fprintf(conn, "POST /e HTTP/1.1\r\nHost: shop\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n", len(body))
-		for sent := 0; sent < len(body); sent += 64 << 10 {
-			if _, err := conn.Write(body[sent : sent+64<<10]); err != nil {
-				t.Fatalf("cut off after %d of %d bytes: %v", sent, len(body), err)
-			}
-		}
-		said, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 413 ") {
-			t.Fatalf("heard %.40q (%v), want 413", said, err)
-		}
-		conn.Close()
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"beckon/internal/event"
+	"beckon/internal/framing"
+	"beckon/internal/hostile"
 	"beckon/internal/keyring"
 	"beckon/internal/spool"
 )
@@ -64,18 +66,18 @@ func TestEveryReasonIsReachedByItsCase(t *testing.T) {
 	}{
 		Malformed: {run: refused(400, Malformed, func(s *shop) reply { return s.post(`{"s":"demo","e":[}`) })},
 		HeaderTooLarge: {run: refused(431, HeaderTooLarge, func(s *shop) reply {
-			return s.get("/p.gif?s=demo&n=page_view", header("Cookie", strings.Repeat("a", maxHeaderBytes)))
+			return s.get("/p.gif?s=demo&n=page_view", header("Cookie", strings.Repeat("a", framing.MaxHeaderBytes)))
 		})},
 		TooLarge: {run: refused(413, TooLarge, func(s *shop) reply {
 			return s.post(batch("demo", pageView) + strings.Repeat(" ", event.MaxBodyBytes))
 		})},
 		TimedOut: {run: func(s *shop) {
-			if got := s.raw("GET /p.gif HTTP/1.1\r\nHost: x\r\nCookie: "); !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, "Beckon-Reason: timed-out\r\n") {
+			if got := hostile.Raw(s.TB, s.addr, "GET /p.gif HTTP/1.1\r\nHost: x\r\nCookie: "); !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.Contains(got, "Beckon-Reason: timed-out\r\n") {
 				s.Fatalf("got %q", got)
 			}
 		}},
 		ExpectationRefused: {run: func(s *shop) {
-			got := s.raw("POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}")
+			got := hostile.Raw(s.TB, s.addr, "POST /e HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}")
 			if !strings.HasPrefix(got, "HTTP/1.1 417 ") || !strings.Contains(got, "Beckon-Reason: expectation-refused\r\n") {
 				s.Fatalf("got %q", got)
 			}

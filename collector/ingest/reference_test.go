@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"beckon/internal/event"
+	"beckon/internal/framing"
 	"beckon/internal/privacy"
 )
 
@@ -61,12 +62,12 @@ func TestReferenceListsEveryReason(t *testing.T) {
 
 func TestReferenceListsEveryLimit(t *testing.T) {
 	want := map[string]string{
-		"body": fmt.Sprint(event.MaxBodyBytes, " bytes"), "request line and headers": fmt.Sprint(maxHeaderBytes, " bytes"),
+		"body": fmt.Sprint(event.MaxBodyBytes, " bytes"), "request line and headers": fmt.Sprint(framing.MaxHeaderBytes, " bytes"),
 		"events in a batch": fmt.Sprint(event.MaxBatchEvents), "string": fmt.Sprint(event.MaxStringBytes, " bytes"),
 		"items of an event": fmt.Sprint(event.MaxItems), "quantity": fmt.Sprint(event.MaxQuantity),
 		"depth of the JSON": fmt.Sprint(maxDepth), "names in one object": fmt.Sprint(maxKeys),
 		"age of an event": maxPast.String(), "future of an event": maxFuture.String(),
-		"time for a request to arrive": readTimeout.String(), "idle connection": idleTimeout.String(),
+		"time for a request to arrive": framing.ReadTimeout.String(), "idle connection": framing.IdleTimeout.String(),
 	}
 	got := map[string]string{}
 	for _, row := range section(t, "Limits") {

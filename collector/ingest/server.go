@@ -91,24 +91,12 @@ type Config struct {
 	Registerer     prometheus.Registerer
 }
 
-// Every setting of the HTTP server is explicit, because fasthttp's defaults wait for ever.
+// A body a little over the limit is read and refused in peace. Beyond this the connection ends with the reply.
+const maxReadBytes = 2 * event.MaxBodyBytes
+
 const (
-	readTimeout    = 5 * time.Second
-	writeTimeout   = 5 * time.Second
-	idleTimeout    = 30 * time.Second
-	maxHeaderBytes = 8 << 10 // shops set big cookies
-
-	// A body a little over the limit is read and refused in peace. Beyond this the connection is cut
-	// while the sender still writes, and most clients then never see the reply.
-	maxReadBytes = 2 * event.MaxBodyBytes
-
-	maxConnections        = 16 << 10 // about 20 KiB each, idle (TestTenThousandIdleConnectionsKeepNobodyOut)
-	maxRequestsPerConn    = 1000     // so that load spreads again after a deployment
-	noStore               = "no-store"
-	reasonHeader          = "Beckon-Reason"
-	overloadPause         = 10 * time.Millisecond
-	keepAlivePeriod       = 30 * time.Second
-	maxIdleWorkerDuration = 10 * time.Second
+	noStore      = "no-store"
+	reasonHeader = "Beckon-Reason"
 )
 
 // Server answers the collector's public routes. Its methods are safe for concurrent use.
@@ -140,9 +128,6 @@ func New(c Config) (*Server, error) {
 	if c.Suppressed == nil {
 		c.Suppressed = nobody{}
 	}
-	if c.ReadTimeout == 0 {
-		c.ReadTimeout = readTimeout
-	}
 	c.PathPrefix = strings.TrimSuffix(c.PathPrefix, "/")
 	s := &Server{config: c, metrics: newMetrics(c.Registerer), started: c.Now()}
 	s.requests.New = func() any { return new(request) }
@@ -155,38 +140,9 @@ func New(c Config) (*Server, error) {
 	s.makeLimits()
 	s.routes = s.makeRoutes()
 	s.unrouted = s.metrics.gauge("other")
-	s.http = &fasthttp.Server{
-		Handler:      s.Handler,
-		ErrorHandler: s.serveError,
-		// Nobody who sends events needs to ask first, and waiting for the body holds a connection.
-		ExpectHandler: func(ctx *fasthttp.RequestCtx) int {
-			s.refuse(ctx, ExpectationRefused)
-			s.unrouted.observe(ExpectationRefused.Status(), ExpectationRefused, 0)
-			return ExpectationRefused.Status()
-		},
-		ReadTimeout:                        c.ReadTimeout, // from the first byte of a request to its last
-		WriteTimeout:                       writeTimeout,
-		IdleTimeout:                        idleTimeout,
-		MaxRequestBodySize:                 maxReadBytes,
-		ReadBufferSize:                     maxHeaderBytes,
-		WriteBufferSize:                    4 << 10,
-		Concurrency:                        maxConnections,
-		MaxConnsPerIP:                      0, // a mobile carrier or our own proxy is one address for thousands
-		MaxRequestsPerConn:                 maxRequestsPerConn,
-		MaxIdleWorkerDuration:              maxIdleWorkerDuration,
-		SleepWhenConcurrencyLimitsExceeded: overloadPause,
-		TCPKeepalive:                       true,
-		TCPKeepalivePeriod:                 keepAlivePeriod,
-		NoDefaultServerHeader:              true,
-		NoDefaultContentType:               true,
-		DisablePreParseMultipartForm:       true,
-		StreamRequestBody:                  false,
-		ReduceMemoryUsage:                  false, // costs a system call per request
-		CloseOnShutdown:                    true,
-		LogAllErrors:                       false,
-		SecureErrorLogMessage:              true,
-		Logger:                             connectionLog{c.Log},
-	}
+	s.http = framing.NewServer(framing.Options{
+		Handler: s.Handler, OnFault: s.serveFault, MaxBody: maxReadBytes, ReadTime: c.ReadTimeout, Log: c.Log,
+	})
 	return s, nil
 }
 
@@ -201,7 +157,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	done := make(chan struct{})
 	defer close(done)
 	go s.tidyLimits(done)
-	if err := s.http.Serve(patient{ln}); err != nil {
+	if err := s.http.Serve(framing.Patient{Listener: ln}); err != nil {
 		return fmt.Errorf("serve events: %w", err)
 	}
 	return nil
@@ -317,22 +273,15 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, reason Reason) {
 	}
 }
 
-// serveError answers what fasthttp could not read as a request. It closes the connection afterwards.
-func (s *Server) serveError(ctx *fasthttp.RequestCtx, err error) {
-	reason := Malformed
-	var tooSmall *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &tooSmall):
-		reason = HeaderTooLarge
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		reason = TooLarge
-	case errors.As(err, &timeout) && timeout.Timeout():
-		reason = TimedOut
-	}
-	if c, ok := ctx.Conn().(*patientConn); ok && reason != TimedOut {
-		c.unread = true
-	}
+// faultReasons is what is said of each fault.
+var faultReasons = [...]Reason{
+	framing.Malformed: Malformed, framing.HeaderTooLarge: HeaderTooLarge, framing.TooLarge: TooLarge,
+	framing.TimedOut: TimedOut, framing.ExpectationRefused: ExpectationRefused,
+}
+
+// serveFault answers what was no request.
+func (s *Server) serveFault(ctx *fasthttp.RequestCtx, fault framing.Fault) {
+	reason := faultReasons[fault]
 	s.finish(ctx, nil, reason)
 	s.unrouted.observe(reason.Status(), reason, 0)
 }
@@ -353,9 +302,3 @@ func (s *Server) fault(what string, err error) {
 	s.metrics.faults.Inc()
 	s.config.Log.Error(what, "error", err)
 }
-
-// connectionLog takes fasthttp's messages about connections. Their arguments hold addresses of clients, so
-// only the constant text is kept.
-type connectionLog struct{ log *slog.Logger }
-
-func (l connectionLog) Printf(format string, _ ...any) { l.log.Debug("connection", "message", format) }

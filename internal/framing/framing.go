@@ -1,12 +1,14 @@
-// Package framing is about requests that everybody in front of us reads as we do. A proxy and we must see
-// the same requests in the same bytes: where the two differ, one visitor's request could carry another
-// one, which the proxy took for a part of it.
+// Package framing is about where a request begins and ends, for both services alike: how much is read of it,
+// for how long, and whether everybody in front of us reads it as we do. A proxy and we must see the same
+// requests in the same bytes: where the two differ, one visitor's request could carry another one, which the
+// proxy took for a part of it.
+//
+// NewServer holds every limit of a connection, and names what was no request (Fault); Plain is asked first for
+// each one that was.
 //
 // fasthttp refuses most of what can be read in two ways (docs/adr/0007-fasthttp.md); these are the rest.
 // One thing it hides from us: a request line that ends with a bare LF. RFC 9112 lets a reader take that for
 // its end, and whoever does not has no version to read there, and refuses it.
-//
-// Both services ask it first, for each request.
 package framing
 
 import (

@@ -1,4 +1,4 @@
-package ingest
+package framing
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func pair(t *testing.T) (c *patientConn, other net.Conn) {
 	if other, err = net.Dial("tcp", ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := patient{ln}.Accept()
+	accepted, err := Patient{ln}.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

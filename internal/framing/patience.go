@@ -1,4 +1,4 @@
-package ingest
+package framing
 
 import (
 	"errors"
@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// patient hands out connections whose deadlines cost nothing until somebody is slow. fasthttp sets three
-// for each request, and each moves a timer of the runtime; nearly all of them are moved again before
-// anything has had to wait.
-type patient struct{ net.Listener }
+// Patient hands out connections whose deadlines cost nothing until somebody is slow, and which hear out whoever
+// is told FaultOf while still sending. fasthttp sets three deadlines for each request, and each moves a timer of
+// the runtime; nearly all of them are moved again before anything has had to wait.
+type Patient struct{ net.Listener }
 
-func (l patient) Accept() (net.Conn, error) {
+// Accept waits for the next connection.
+func (l Patient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
 		return &patientConn{TCPConn: tcp}, nil
