@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,6 +13,7 @@ import (
 
 	"beckon/collector/ingest"
 	"beckon/internal/daykey"
+	"beckon/internal/proxy"
 	"beckon/internal/service"
 	"beckon/internal/spool"
 )
@@ -47,15 +45,13 @@ type Config struct {
 }
 
 const (
-	minSpoolBytes   = 1 << 20
-	maxSecretsBytes = 64 << 10
-	maxLimit        = 100_000_000 // beyond it a limit is none, and the buckets count nanoseconds
+	minSpoolBytes = 1 << 20
+	maxLimit      = 100_000_000 // beyond it a limit is none, and the buckets count nanoseconds
 )
 
 // settings is a Config that was understood.
 type settings struct {
-	proxies []netip.Prefix
-	secrets []ingest.ProxySecret
+	proxies proxy.Trusted
 	sync    spool.Sync
 }
 
@@ -77,20 +73,11 @@ func (c *Config) settings() (settings, error) {
 	if !service.IsPathPrefix(c.PathPrefix) {
 		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
 	}
-	for _, text := range c.TrustedProxy {
-		prefix, err := parsePrefix(text)
-		if err != nil {
-			fault("--trusted-proxy %q is no network: write an address or a CIDR, such as 10.0.0.0/8", text)
-		}
-		s.proxies = append(s.proxies, prefix)
+	proxies, err := proxy.Read(c.TrustedProxy, c.ProxySecret)
+	if err != nil {
+		faults = append(faults, err)
 	}
-	if c.ProxySecret != "" {
-		secrets, err := readProxySecrets(c.ProxySecret)
-		if err != nil {
-			fault("--trusted-proxy-secret-file: %w", err)
-		}
-		s.secrets = secrets
-	}
+	s.proxies = proxies
 	if c.DayKeysFrom != "" && !isPeer(c.DayKeysFrom) {
 		fault("--day-keys-from is no address: write http://host:port/day-keys, without user and password") // which is why it is not shown
 	}
@@ -132,49 +119,12 @@ func (c *Config) limits() ingest.Limits {
 
 func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-letter.jsonl") }
 
-// readProxySecrets reads the secrets of proxies from a file that others cannot read.
-func readProxySecrets(name string) ([]ingest.ProxySecret, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("open secrets: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("stat secrets: %w", err)
-	}
-	if perm := info.Mode().Perm(); perm&^0o640 != 0 {
-		return nil, fmt.Errorf("%s: permissions %#o let others read the secret: run `chmod 0640 %s`", name, perm, name)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSecretsBytes))
-	if err != nil {
-		return nil, fmt.Errorf("read secrets: %w", err)
-	}
-	secrets, err := ingest.ParseProxySecrets(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return secrets, nil
-}
-
 func (c *Config) volatileDir() string { return cmp.Or(c.VolatileDir, daykey.DefaultDir()) }
 
 // isPeer reports whether text is the address of another collector's page.
 func isPeer(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("read network: %w", err)
-	}
-	return prefix.Masked(), nil
 }
 
 // cli is the command line: `serve` is what happens without a word.

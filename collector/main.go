@@ -152,7 +152,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	public, err := ingest.New(ingest.Config{
 		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Suppressed: suppressed,
 		Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
-		PathPrefix: c.PathPrefix, TrustedProxies: p.proxies, ProxySecrets: p.secrets, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
+		PathPrefix: c.PathPrefix, Proxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
 		Limits: c.limits(),
 	})
 	if err != nil {

@@ -97,8 +97,8 @@ func TestSecretOfProxiesIsReadFromAFileThatOthersCannotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		switch s, err := c.settings(); {
-		case want == "" && (err != nil || len(s.secrets) != 1):
-			t.Errorf("%o: %v, %d secrets", mode, err, len(s.secrets))
+		case want == "" && (err != nil || len(s.proxies.Secrets) != 1):
+			t.Errorf("%o: %v, %d secrets", mode, err, len(s.proxies.Secrets))
 		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")):
 			t.Errorf("%o: %v, want %q", mode, err, want)
 		}

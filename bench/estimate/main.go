@@ -24,6 +24,7 @@ import (
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 )
@@ -138,7 +139,7 @@ func collector(dir string) (*ingest.Server, *spool.Spool, error) {
 	}
 	public, err := ingest.New(ingest.Config{
 		Spool: waiting, Sites: fixed{file}, Keys: keys, DayKeys: days, Agents: privacy.NewAgents(10_000), Now: clock,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Registerer: prometheus.NewRegistry(),
+		Proxies: proxy.Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return nil, nil, errors.Join(err, waiting.Close())

@@ -20,6 +20,7 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 )
@@ -107,7 +108,7 @@ func (g *rig) corpus(ctx context.Context, events int) (_ *spool.Spool, err error
 	s.Sealing(0) // batches as large as behind a ClickHouse that was down
 	server, err := ingest.New(ingest.Config{
 		Spool: s, Sites: sites, Keys: keys, Agents: privacy.NewAgents(20_000), Geo: geo, Now: now,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Registerer: prometheus.NewRegistry(),
+		Proxies: proxy.Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Registerer: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		return nil, err

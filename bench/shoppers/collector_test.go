@@ -13,6 +13,7 @@ import (
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/site"
 	"beckon/internal/spool"
 	"beckon/internal/suppress"
@@ -52,7 +53,7 @@ sites:
 	try(err)
 	server, err := ingest.New(ingest.Config{
 		Spool: sp, Sites: sites{file}, Keys: keys, Suppressed: suppressed, Agents: privacy.NewAgents(1000), Registerer: prometheus.NewRegistry(),
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Proxies: proxy.Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 	try(err)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

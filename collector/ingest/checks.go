@@ -3,6 +3,7 @@ package ingest
 import (
 	"time"
 
+	"beckon/internal/cors"
 	"beckon/internal/event"
 )
 
@@ -36,21 +37,21 @@ func knownSite(s *Server, r *request) Reason {
 // whoever likes to be it, such as a sandboxed frame: only a valid link token lets it in, and its cookies
 // stay out. Without Origin a choice counts only where it may have come from a page of the shop.
 func listedOrigin(_ *Server, r *request) Reason {
-	from, ok := origin(r.ctx)
+	from, ok := cors.Origin(&r.ctx.Request.Header)
 	switch {
 	case !ok:
 		return OriginNotListed
 	case len(from) == 0:
 		r.chosen = r.chosen && fromPage(&r.ctx.Request.Header)
 		return Taken
-	case string(from) == nullOrigin && r.readLink():
+	case string(from) == cors.Null && r.readLink():
 		r.cookieless = true
-		allowNull(r.ctx)
+		cors.AllowNull(&r.ctx.Response.Header)
 		return Taken
 	case !r.tenant.site.Lists(from):
 		return OriginNotListed
 	}
-	allowOrigin(r.ctx, from)
+	cors.Allow(&r.ctx.Response.Header, from)
 	return Taken
 }
 

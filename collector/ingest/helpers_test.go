@@ -366,7 +366,7 @@ func quick(c *Config) { c.ReadTimeout = 300 * time.Millisecond }
 
 // trusting makes a network's forwarding headers count.
 func trusting(cidr string) func(*Config) {
-	return func(c *Config) { c.TrustedProxies = append(c.TrustedProxies, netip.MustParsePrefix(cidr)) }
+	return func(c *Config) { c.Proxies.Networks = append(c.Proxies.Networks, netip.MustParsePrefix(cidr)) }
 }
 
 func eventually(t testing.TB, ok func() bool) {

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,13 +57,13 @@ func forgotten(by string, t *limit.Table) prometheus.Collector {
 // takes nothing away from its neighbours. An unknown address and one of our own proxies stand for any
 // number of people: they count for the site only.
 func (s *Server) enter(ctx *fasthttp.RequestCtx, from netip.Addr, now time.Duration) Reason {
-	if !from.IsValid() || s.trusts(from) {
+	if !from.IsValid() || s.config.Proxies.Trusts(from) {
 		return Taken
 	}
-	if wait := s.limits.clients.Take(now, clientKey(from), 1); wait > 0 {
+	if wait := s.limits.clients.Take(now, limit.ClientKey(from), 1); wait > 0 {
 		return s.tooOften(ctx, wait, s.limits.client)
 	}
-	if wait := s.limits.networks.Take(now, networkKey(from), 1); wait > 0 {
+	if wait := s.limits.networks.Take(now, limit.NetworkKey(from), 1); wait > 0 {
 		return s.tooOften(ctx, wait, s.limits.network)
 	}
 	return Taken
@@ -72,37 +71,16 @@ func (s *Server) enter(ctx *fasthttp.RequestCtx, from netip.Addr, now time.Durat
 
 // charge takes tokens for the events of a request beyond its first.
 func (s *Server) charge(from netip.Addr, now time.Duration, more int) {
-	if more > 0 && from.IsValid() && !s.trusts(from) {
-		s.limits.clients.Charge(now, clientKey(from), more)
-		s.limits.networks.Charge(now, networkKey(from), more)
+	if more > 0 && from.IsValid() && !s.config.Proxies.Trusts(from) {
+		s.limits.clients.Charge(now, limit.ClientKey(from), more)
+		s.limits.networks.Charge(now, limit.NetworkKey(from), more)
 	}
 }
 
 func (s *Server) tooOften(ctx *fasthttp.RequestCtx, wait time.Duration, count prometheus.Counter) Reason {
 	count.Inc()
-	seconds := (wait + time.Second - 1) / time.Second
-	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(seconds)))
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, limit.RetryAfter(wait))
 	return RateLimited
-}
-
-// clientKey is the full address, or the /64 of IPv6, because everybody is given as many addresses as that.
-func clientKey(a netip.Addr) (key [16]byte) {
-	key = a.As16()
-	if !a.Is4() {
-		clear(key[8:])
-	}
-	return key
-}
-
-// networkKey is what privacy.Truncate leaves of an address.
-func networkKey(a netip.Addr) (key [16]byte) {
-	key = a.As16()
-	if a.Is4() {
-		key[15] = 0
-	} else {
-		clear(key[5:])
-	}
-	return key
 }
 
 // tidyLimits keeps the seeds of the tables young until done is closed.

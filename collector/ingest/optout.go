@@ -5,6 +5,7 @@ import (
 
 	"beckon/internal/cookie"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 )
 
 // optOutSource is the "source" of a withdrawal by POST /optout.
@@ -18,8 +19,8 @@ func (s *Server) serveOptOut(ctx *fasthttp.RequestCtx) Reason {
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
 	}
-	addr, throughProxy := s.client(ctx)
-	https := overHTTPS(ctx, throughProxy)
+	addr, throughProxy := s.config.Proxies.Client(ctx)
+	https := proxy.OverHTTPS(ctx, throughProxy)
 	host := cookie.Host(https)
 	host.SetOptOut(&ctx.Response.Header)
 
@@ -59,14 +60,14 @@ func (s *Server) forget(ctx *fasthttp.RequestCtx, t *tenant, https, records bool
 
 // serveOptIn takes the opt-out cookie away. It grants nothing: the site's default or a new choice does.
 func (s *Server) serveOptIn(ctx *fasthttp.RequestCtx) Reason {
-	addr, throughProxy := s.client(ctx)
+	addr, throughProxy := s.config.Proxies.Client(ctx)
 	if reason := s.enter(ctx, addr, s.config.Now().Sub(s.started)); reason != Taken {
 		return reason
 	}
 	if !s.fromOurPages(ctx) {
 		return OriginNotListed
 	}
-	host := cookie.Host(overHTTPS(ctx, throughProxy))
+	host := cookie.Host(proxy.OverHTTPS(ctx, throughProxy))
 	host.ClearOptOut(&ctx.Response.Header)
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return Taken
@@ -86,8 +87,8 @@ func (s *Server) serveTomorrow(ctx *fasthttp.RequestCtx) Reason {
 	if t == nil {
 		return UnknownSite
 	}
-	_, throughProxy := s.client(ctx)
-	c := t.names.On(overHTTPS(ctx, throughProxy))
+	_, throughProxy := s.config.Proxies.Client(ctx)
+	c := t.names.On(proxy.OverHTTPS(ctx, throughProxy))
 	now := s.config.Now()
 	visit, known := c.Read(&ctx.Request.Header, t.keys, now)
 	if !known {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"beckon/internal/cors"
 	"beckon/internal/event"
 	"beckon/internal/framing"
 	"beckon/internal/privacy"
@@ -160,7 +161,7 @@ func TestReferenceNamesEveryLaneCauseAndHeader(t *testing.T) {
 	for _, row := range section(t, "Headers") {
 		names = append(names, row[0])
 	}
-	for name := range strings.SplitSeq(exposedHeaders, ", ") {
+	for name := range strings.SplitSeq(cors.Exposed, ", ") {
 		if !slices.Contains(names, name) {
 			t.Errorf("header %s is missing", name)
 		}

@@ -87,7 +87,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *request {
 	r.ctx, r.checks = ctx, requestChecks
 	now := s.config.Now()
 	r.received, r.since = now.UnixMilli(), now.Sub(s.started)
-	r.addr, r.throughProxy = s.client(ctx)
+	r.addr, r.throughProxy = s.config.Proxies.Client(ctx)
 	r.sentAt, r.chosenAt = -1, -1
 	return r
 }

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,6 +32,7 @@ import (
 	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
@@ -72,23 +72,22 @@ type Places interface {
 
 // Config is what a Server is made of. Spool, Sites, Keys, Agents and Registerer are needed.
 type Config struct {
-	Spool          Appender
-	Crowded        func() bool // the spool is nearly full: some kinds are shed; nil: it never is
-	Sites          Sites
-	Keys           Keys
-	Agents         *privacy.Agents
-	DayKeys        *daykey.Keys   // of lane measure; nil: its events are lowered to count
-	Suppressed     Suppressed     // nil: nobody is, and nobody can be
-	Geo            Places         // nil: no countries
-	PathPrefix     string         // in front of every route, such as "/px"; "" = none
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For and X-Forwarded-Proto are believed
-	ProxySecrets   []ProxySecret  // or a header that tells such a proxy
-	DevSwitches    bool           // POST /dev/tomorrow exists; never on a public address
-	Limits         Limits         // of events a second
-	ReadTimeout    time.Duration  // of a whole request; 0 = 5 s
-	Now            func() time.Time
-	Log            *slog.Logger
-	Registerer     prometheus.Registerer
+	Spool       Appender
+	Crowded     func() bool // the spool is nearly full: some kinds are shed; nil: it never is
+	Sites       Sites
+	Keys        Keys
+	Agents      *privacy.Agents
+	DayKeys     *daykey.Keys // of lane measure; nil: its events are lowered to count
+	Suppressed  Suppressed   // nil: nobody is, and nobody can be
+	Geo         Places       // nil: no countries
+	PathPrefix  string       // in front of every route, such as "/px"; "" = none
+	Proxies     proxy.Trusted
+	DevSwitches bool          // POST /dev/tomorrow exists; never on a public address
+	Limits      Limits        // of events a second
+	ReadTimeout time.Duration // of a whole request; 0 = 5 s
+	Now         func() time.Time
+	Log         *slog.Logger
+	Registerer  prometheus.Registerer
 }
 
 // A body a little over the limit is read and refused in peace. Beyond this the connection ends with the reply.

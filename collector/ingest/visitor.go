@@ -7,6 +7,7 @@ import (
 	"beckon/internal/daykey"
 	"beckon/internal/event"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/suppress"
 )
 
@@ -56,7 +57,7 @@ func (s *Server) meet(r *request) {
 		v.agent.Drive()
 	}
 	now := time.UnixMilli(r.received)
-	v.cookies = r.tenant.names.On(overHTTPS(r.ctx, r.throughProxy))
+	v.cookies = r.tenant.names.On(proxy.OverHTTPS(r.ctx, r.throughProxy))
 	recorded := s.claim(r, now)
 
 	signals := privacy.Signals{

@@ -8,7 +8,7 @@
 // set makes room, so a key that is deep in debt is the last to be forgotten (see set). Nothing here
 // allocates after the start, and everything is safe for concurrent use.
 //
-// Place in the path: the first check of collector/ingest.
+// Place in the path: the first check of both services.
 //
 // A bucket is kept as one instant, the moment at which it will be full again (the "theoretical arrival
 // time" of the generic cell rate algorithm): each take moves it by the time that one token needs to

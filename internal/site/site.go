@@ -32,6 +32,16 @@ func (f *File) Site(id string) *Site { return f.byID[id] }
 // when no site does, and when several do: then the request must name its site.
 func (f *File) ByOrigin(origin string) *Site { return f.byOrigin[origin] }
 
+// Lists reports whether any site lists the origin, for who does not know yet which site is meant.
+func (f *File) Lists(origin []byte) bool {
+	for _, s := range f.Sites {
+		if s.Lists(origin) {
+			return true
+		}
+	}
+	return false
+}
+
 // Site is one shop.
 type Site struct {
 	ID           string // [a-z0-9-]{1,32}: part of cookie and file names

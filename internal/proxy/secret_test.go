@@ -1,4 +1,4 @@
-package ingest
+package proxy
 
 import (
 	"net"
@@ -13,14 +13,14 @@ const proxySecret = "3f2a9c1d7b6e5f408192a3b4c5d6e7f8"
 
 // Who is believed about whom: a row is a peer, the header lines that it sends, and what we make of it.
 func TestForwardingHeadersAreBelievedFromOurProxiesOnly(t *testing.T) {
-	secrets, err := ParseProxySecrets([]byte("Beckon-Proxy: " + proxySecret + "\nBeckon-Proxy: the-one-before-it-0123456789abcdef\n"))
+	secrets, err := ParseSecrets([]byte("Beckon-Proxy: " + proxySecret + "\nBeckon-Proxy: the-one-before-it-0123456789abcdef\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{config: Config{
-		ProxySecrets:   secrets,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
-	}}
+	s := &Trusted{
+		Secrets:  secrets,
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")},
+	}
 	f := func(name, peer string, lines []string, client string, https bool) {
 		t.Helper()
 		var req fasthttp.Request
@@ -30,12 +30,12 @@ func TestForwardingHeadersAreBelievedFromOurProxiesOnly(t *testing.T) {
 		}
 		var ctx fasthttp.RequestCtx
 		ctx.Init(&req, &net.TCPAddr{IP: net.ParseIP(peer), Port: 1234}, nil)
-		addr, throughProxy := s.client(&ctx)
+		addr, throughProxy := s.Client(&ctx)
 		got := ""
 		if addr.IsValid() {
 			got = addr.String()
 		}
-		if secure := overHTTPS(&ctx, throughProxy); got != client || secure != https {
+		if secure := OverHTTPS(&ctx, throughProxy); got != client || secure != https {
 			t.Errorf("%s: got %q, https %v; want %q, https %v", name, got, secure, client, https)
 		}
 	}
@@ -82,7 +82,7 @@ func TestForwardingHeadersAreBelievedFromOurProxiesOnly(t *testing.T) {
 	f("secret under another name", stranger, []string{"Beckon-Proxies: " + proxySecret, said}, stranger, false)
 	f("ours with a wrong secret", ours, []string{wrong, said}, "198.51.100.1", false)
 
-	none := &Server{}
+	none := &Trusted{}
 	var ctx fasthttp.RequestCtx
 	ctx.Request.Header.Set("Beckon-Proxy", "")
 	if none.proved(&ctx.Request.Header) {
@@ -93,7 +93,7 @@ func TestForwardingHeadersAreBelievedFromOurProxiesOnly(t *testing.T) {
 func TestFaultsOfProxySecretsAreNamedWithoutQuotingThem(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		secrets, err := ParseProxySecrets([]byte(text))
+		secrets, err := ParseSecrets([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || secrets != nil {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}

@@ -1,4 +1,9 @@
-package ingest
+// Package proxy is about the proxies in front of us: which of them are ours, and whom a request comes from
+// when it came through them.
+//
+// The client never chooses its own address: what it writes into X-Forwarded-For itself is never believed. An
+// address found here lives as long as its request, in the memory of both services alike.
+package proxy
 
 import (
 	"bytes"
@@ -13,14 +18,20 @@ import (
 // maxHops bounds how far back X-Forwarded-For is read. Nobody has more proxies of their own.
 const maxHops = 16
 
-// client returns the address of whoever sent the request: the socket's other end, or, when that is a
+// Trusted are the proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.
+type Trusted struct {
+	Networks []netip.Prefix
+	Secrets  []Secret // or a header that tells such a proxy
+}
+
+// Client returns the address of whoever sent the request: the socket's other end, or, when that is a
 // proxy we trust, by its address or by a secret header, what the proxies wrote down. X-Forwarded-For is read from its right end, because
 // only that end was written by our own proxies: the first address that is none of them is the
 // client's. An entry that is no address, or too many of ours, make the client unknown (the zero Addr).
-func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy bool) {
+func (t *Trusted) Client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy bool) {
 	addr = peer(ctx.RemoteAddr())
-	if !s.trusts(addr) {
-		if !s.proved(&ctx.Request.Header) {
+	if !t.Trusts(addr) {
+		if !t.proved(&ctx.Request.Header) {
 			return addr, false
 		}
 		addr = netip.Addr{} // a proxy's own, and it stands for everybody behind it
@@ -34,7 +45,7 @@ func (s *Server) client(ctx *fasthttp.RequestCtx) (addr netip.Addr, throughProxy
 			if hops == maxHops {
 				return netip.Addr{}, true
 			}
-			if !s.trusts(addr) {
+			if !t.Trusts(addr) {
 				return addr, true
 			}
 		}
@@ -50,8 +61,9 @@ func cutLast(list []byte) (last, rest []byte) {
 	return list, nil
 }
 
-func (s *Server) trusts(a netip.Addr) bool {
-	for _, prefix := range s.config.TrustedProxies {
+// Trusts reports whether a is the address of a proxy of ours.
+func (t *Trusted) Trusts(a netip.Addr) bool {
+	for _, prefix := range t.Networks {
 		if prefix.Contains(a) {
 			return true
 		}
@@ -59,9 +71,9 @@ func (s *Server) trusts(a netip.Addr) bool {
 	return false
 }
 
-// overHTTPS reports whether the visitor's own connection was encrypted, in a trusted proxy's word. Of
+// OverHTTPS reports whether the visitor's own connection was encrypted, in a trusted proxy's word. Of
 // several values the last is the one that the nearest proxy wrote.
-func overHTTPS(ctx *fasthttp.RequestCtx, throughProxy bool) bool {
+func OverHTTPS(ctx *fasthttp.RequestCtx, throughProxy bool) bool {
 	if !throughProxy {
 		return false
 	}

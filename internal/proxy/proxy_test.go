@@ -1,4 +1,4 @@
-package ingest
+package proxy
 
 import (
 	"net"
@@ -10,14 +10,14 @@ import (
 )
 
 // clientOf runs one request from peer with the given X-Forwarded-For lines.
-func clientOf(s *Server, peer string, lines ...string) string {
+func clientOf(s *Trusted, peer string, lines ...string) string {
 	var ctx fasthttp.RequestCtx
 	var req fasthttp.Request
 	for _, line := range lines {
 		req.Header.Add("X-Forwarded-For", line)
 	}
 	ctx.Init(&req, &net.TCPAddr{IP: net.ParseIP(peer), Port: 1234}, nil)
-	addr, _ := s.client(&ctx)
+	addr, _ := s.Client(&ctx)
 	if !addr.IsValid() {
 		return ""
 	}
@@ -25,7 +25,7 @@ func clientOf(s *Server, peer string, lines ...string) string {
 }
 
 func TestClientIsTheFirstAddressThatNoProxyOfOursHas(t *testing.T) {
-	s := &Server{config: Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}}
+	s := &Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}}
 	f := func(want, peer string, lines ...string) {
 		t.Helper()
 		if got := clientOf(s, peer, lines...); got != want {
@@ -58,7 +58,7 @@ func FuzzForwardedFor(f *testing.F) {
 	for _, seed := range []string{"", "198.51.100.1", "192.0.2.66, 198.51.100.1:80, 10.0.0.2", "[::1]:1, ::ffff:1.2.3.4", ",,,", "10.0.0.1,10.0.0.1"} {
 		f.Add(seed)
 	}
-	s := &Server{config: Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}
+	s := &Trusted{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	f.Fuzz(func(t *testing.T, line string) {
 		if got := clientOf(s, "203.0.113.7", line); got != "203.0.113.7" {
 			t.Fatalf("a stranger's header %q made %q of it", line, got)

@@ -1,4 +1,4 @@
-package ingest
+package proxy
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// ProxySecret is a header that only our own proxies can send. Whoever brings it is believed as a proxy
+// Secret is a header that only our own proxies can send. Whoever brings it is believed as a proxy
 // whose address is trusted is: for proxies without fixed addresses, such as those of a content network.
-type ProxySecret struct {
+type Secret struct {
 	Header string
 	value  []byte
 }
@@ -20,10 +20,10 @@ type ProxySecret struct {
 // minSecretBytes is what nobody guesses: 32 hexadecimal digits.
 const minSecretBytes = 32
 
-// ParseProxySecrets reads lines of the form "Header: secret". Several lines let a secret be changed without
-// a moment in which proxy and collector disagree. Errors never quote a line.
-func ParseProxySecrets(text []byte) ([]ProxySecret, error) {
-	var secrets []ProxySecret
+// ParseSecrets reads lines of the form "Header: secret". Several lines let a secret be changed without
+// a moment in which proxy and service disagree. Errors never quote a line.
+func ParseSecrets(text []byte) ([]Secret, error) {
+	var secrets []Secret
 	number := 0
 	for line := range bytes.Lines(text) {
 		number++
@@ -40,7 +40,7 @@ func ParseProxySecrets(text []byte) ([]ProxySecret, error) {
 		case !httpguts.ValidHeaderFieldValue(string(value)):
 			return nil, fmt.Errorf("line %d: the secret holds what no header can carry", number)
 		}
-		secrets = append(secrets, ProxySecret{Header: string(name), value: bytes.Clone(value)})
+		secrets = append(secrets, Secret{Header: string(name), value: bytes.Clone(value)})
 	}
 	if len(secrets) == 0 {
 		return nil, errors.New("holds no secret: write the header's name, a colon and the secret, such as Beckon-Proxy: 3f2a9c1d7b6e5f408192a3b4c5d6e7f8")
@@ -50,10 +50,10 @@ func ParseProxySecrets(text []byte) ([]ProxySecret, error) {
 
 // proved reports whether the request brings a secret of our proxies. A header that comes twice proves
 // nothing: one of the two is the client's, who hopes that the proxy adds instead of replacing.
-func (s *Server) proved(h *fasthttp.RequestHeader) bool {
+func (t *Trusted) proved(h *fasthttp.RequestHeader) bool {
 	found := 0
-	for i := range s.config.ProxySecrets {
-		secret := &s.config.ProxySecrets[i]
+	for i := range t.Secrets {
+		secret := &t.Secrets[i]
 		if lines := h.PeekAll(secret.Header); len(lines) == 1 {
 			found |= subtle.ConstantTimeCompare(lines[0], secret.value)
 		}
