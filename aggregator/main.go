@@ -116,7 +116,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	reader := feature.NewReader(c.Database, connect)
 	defer reader.Close()
-	verdicts := &decision.Verdicts{Sites: p.sites, Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
+	verdicts := &decision.Verdicts{Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
 	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
 	follower := feature.NewFollower(reader, store, verdicts.Changed, log)
 	cold := feature.NewCold(reader, store, log)
@@ -125,7 +125,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		Source: decisions, Table: decision.Table(), Connect: connect, Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
 	})
 	server := decision.New(decision.Config{
-		Sites: p.sites, Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
+		Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
 		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(agentsKept),
 		PathPrefix: c.PathPrefix, ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
 	})

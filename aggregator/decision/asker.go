@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"beckon/aggregator/eligibility"
 	"beckon/internal/cookie"
 	"beckon/internal/privacy"
 	"beckon/internal/site"
@@ -15,6 +16,7 @@ import (
 // MAC holds for, or the same value sent by a back end that has the site's server key. Nothing in a
 // body or query ever does.
 type asker struct {
+	program *eligibility.Program // one for the whole request, and site is of its file
 	site    *site.Site
 	byKey   bool // asked by the shop's own back end
 	jar     cookie.Jar
@@ -49,8 +51,8 @@ var (
 )
 
 // identify finds out who asks.
-func (s *Server) identify(ctx *fasthttp.RequestCtx, st *site.Site) (asker, *refusal) {
-	a := asker{site: st}
+func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *site.Site) (asker, *refusal) {
+	a := asker{program: p, site: st}
 	// Another scheme than Bearer is the shop's own, such as the password of a staging shop, which
 	// browsers send to everything on its host.
 	if key, isBearer := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer ")); isBearer {

@@ -33,7 +33,7 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
 	if err != nil {
 		return ans, err
 	}
-	ans.verdict = s.Program().Evaluate(in, ans.now)
+	ans.verdict = a.program.Evaluate(in, ans.now)
 	if ans.verdict.Err != nil {
 		s.m.ruleFailures.Inc()
 		s.Log.Error("a rule failed", "site", a.site.ID, "error", ans.verdict.Err)
@@ -106,7 +106,7 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 			in.Serves = withServe(in.Serves, serve)
 		}
 	}
-	ans.verdict = s.Program().Evaluate(*in, ans.now)
+	ans.verdict = ans.program.Evaluate(*in, ans.now)
 	v := &ans.verdict
 	if !v.NewServe {
 		return false, nil
@@ -175,7 +175,7 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 		Site: ans.site.ID, Environment: ans.site.Environment, DecidedAt: ans.now.UnixMilli(),
 		DecisionID: v.DecisionID.Bytes(), Visitor: ans.visitor.Bytes(), Session: ans.session.Bytes(), Lane: ans.lane.String(),
 		Rule: v.Rule, Arm: string(v.Arm), Reason: v.Reason.String(), Eligible: v.Eligible, Personalised: v.Personalised,
-		Gates: s.gates(in, ans.now), Features: map[string]string{},
+		Gates: gates(ans.program, in, ans.now), Features: map[string]string{},
 		ExpiresDay: uint16(ans.now.Add(ans.site.Profiles).Unix() / (24 * 60 * 60)),
 	}
 	if v.Offer != nil {
@@ -188,7 +188,7 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 		r.FreshAt = ans.freshAt.UnixMilli()
 	}
 	if ans.profile != nil {
-		reads := s.Program().Reads(ans.site.ID)
+		reads := ans.program.Reads(ans.site.ID)
 		for i := range feature.All {
 			if f := &feature.All[i]; slices.Contains(reads, f.Name) {
 				r.Features[f.Name] = feature.Text(f, &ans.values)
@@ -200,10 +200,10 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 
 // gates explains a verdict step by step. It evaluates once more: explaining is rare, and the fast
 // path stays free of it.
-func (s *Server) gates(in *eligibility.Input, now time.Time) []Gate {
+func gates(p *eligibility.Program, in *eligibility.Input, now time.Time) []Gate {
 	explain := *in
 	explain.Explain = true
-	v := s.Program().Evaluate(explain, now)
+	v := p.Evaluate(explain, now)
 	gates := make([]Gate, len(v.Gates))
 	for i, g := range v.Gates {
 		gates[i] = Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail}

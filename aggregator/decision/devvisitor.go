@@ -28,7 +28,8 @@ type devVisitor struct {
 // address that is not loopback.
 func (s *Server) DevVisitor() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		st := s.Sites.Site(r.URL.Query().Get("site"))
+		program := s.Program()
+		st := program.File().Site(r.URL.Query().Get("site"))
 		if st == nil {
 			http.Error(w, unknownSite.reason, http.StatusNotFound)
 			return
@@ -39,7 +40,7 @@ func (s *Server) DevVisitor() http.Handler {
 				ctx.Request.Header.Add(name, value)
 			}
 		}
-		a, refused := s.identify(&ctx, st)
+		a, refused := s.identify(&ctx, program, st)
 		if refused != nil {
 			http.Error(w, refused.reason, refused.status)
 			return
@@ -64,7 +65,7 @@ func (s *Server) explain(a asker) devVisitor {
 		out.Visitor, out.Session = shorten(a.visitor.Hex()), shorten(a.session.Hex())
 	}
 	in.Explain = true
-	v := s.Program().Evaluate(in, ans.now)
+	v := a.program.Evaluate(in, ans.now)
 	out.Reason, out.FreshAt = v.Reason.String(), instant(ans.freshAt)
 	for _, g := range v.Gates {
 		out.Gates = append(out.Gates, Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail})

@@ -158,7 +158,7 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 	t.Cleanup(cancel)
 	go cold.Run(ctx)
 	c := Config{
-		Sites: s.sites, Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, Suppressed: r.suppressed, SigningKey: s.issuer[0], JWKS: token.JWKS(s.issuer),
+		Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, Suppressed: r.suppressed, SigningKey: s.issuer[0], JWKS: token.JWKS(s.issuer),
 		Issuer: "https://shop.example/px", Store: r.store, Cold: cold, CompleteAt: func() time.Time { return time.UnixMilli(r.completeAt.Load()) },
 		Recorder: NewRecorder(r.decisions, r.now, log, reg), Agents: privacy.NewAgents(100),
 		ColdDeadline: 20 * time.Millisecond, StaleAfter: time.Hour, Now: r.now, Log: log, Registerer: reg,

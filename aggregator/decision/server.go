@@ -31,7 +31,6 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
-	"beckon/internal/site"
 )
 
 //go:embed openapi.json
@@ -39,8 +38,7 @@ var openAPI []byte
 
 // Config is what a Server is made of.
 type Config struct {
-	Sites      *site.Registry
-	Program    func() *eligibility.Program // of the sites file in force
+	Program    func() *eligibility.Program // in force, with its sites
 	Keys       *keyring.Ring
 	Suppressed interface { // by suppress.KeyOf
 		Find(key privacy.ID) (cause privacy.Cause, at time.Time)
@@ -174,7 +172,8 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("Vary", "Origin, Cookie")
 	h.Set("X-Content-Type-Options", "nosniff")
-	st := s.Sites.Site(string(ctx.QueryArgs().Peek("site")))
+	program := s.Program()
+	st := program.File().Site(string(ctx.QueryArgs().Peek("site")))
 	if st == nil {
 		s.refuse(ctx, unknownSite)
 		return
@@ -197,7 +196,7 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, wrongMethod)
 		return
 	}
-	a, refused := s.identify(ctx, st)
+	a, refused := s.identify(ctx, program, st)
 	if refused != nil {
 		s.refuse(ctx, refused)
 		return

@@ -12,14 +12,12 @@ import (
 	"beckon/aggregator/feature"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
-	"beckon/internal/site"
 )
 
 // Verdicts keeps the `eligibility` table: the last verdict for each visitor whose features changed,
 // for analysts. Nothing that a shopper gets depends on it, so a write that fails is logged and the
 // next change writes again.
 type Verdicts struct {
-	Sites    *site.Registry
 	Program  func() *eligibility.Program
 	Keys     *keyring.Ring
 	Store    *feature.Store
@@ -44,7 +42,8 @@ func (w *Verdicts) Changed(ctx context.Context, visitors []feature.Key) {
 }
 
 func (w *Verdicts) write(ctx context.Context, visitors []feature.Key, now time.Time) error {
-	st := w.Sites.Site(visitors[0].Site)
+	program := w.Program()
+	st := program.File().Site(visitors[0].Site)
 	if st == nil {
 		return nil // the site was taken out of the file; its late events change nobody's verdict
 	}
@@ -70,7 +69,7 @@ func (w *Verdicts) write(ctx context.Context, visitors []feature.Key, now time.T
 			continue
 		}
 		values := p.At(now)
-		v := w.Program().Evaluate(eligibility.Input{
+		v := program.Evaluate(eligibility.Input{
 			Site: st, Features: &values, Visitor: privacy.StoredID(k.Visitor), Lane: privacy.LaneDecide,
 			Since: p.Since(), Serves: p.Serves, DrawKey: (*[32]byte)(&keys.Decision),
 		}, now)

@@ -21,6 +21,7 @@ import (
 // Program is one version of a sites file, ready to be evaluated. It never changes and is safe for
 // concurrent use.
 type Program struct {
+	file  *site.File
 	sites map[string]*compiledSite
 }
 
@@ -43,7 +44,7 @@ type offer struct {
 // Compile prepares every offer of a file. It returns no Program when there is a fault; each fault
 // points into the rule, at its place in the file. Use it as a check of site.Open.
 func Compile(f *site.File) (*Program, site.Faults) {
-	p := &Program{sites: make(map[string]*compiledSite, len(f.Sites))}
+	p := &Program{file: f, sites: make(map[string]*compiledSite, len(f.Sites))}
 	var faults site.Faults
 	for _, s := range f.Sites {
 		c := &compiledSite{Site: s}
@@ -75,6 +76,10 @@ func Compile(f *site.File) (*Program, site.Faults) {
 	}
 	return p, nil
 }
+
+// File is what was compiled. Who answers a request takes its site from here, so that one answer never mixes
+// the sites of one version of the file with the rules of another.
+func (p *Program) File() *site.File { return p.file }
 
 // Reads returns the names of the features that the rules of a site look at, sorted, each once, as in
 // feature.Feature.Name. A record of a verdict needs no others.

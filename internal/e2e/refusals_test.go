@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"beckon/internal/event"
 )
@@ -128,6 +129,26 @@ func TestBrokenSitesFile(t *testing.T) {
 			return nil
 		})
 		eventually(t, func() error { return s.hasOnce(ids) })
+	})
+	t.Run("switches an offer off and on again, and a whole site", func(t *testing.T) {
+		v := s.newVisitor("demo")
+		v.becomesEligible()
+		says := func(change [2]string, want string) {
+			t.Helper()
+			s.writeSites(strings.Replace(sitesText, change[0], change[1], 1))
+			written := time.Now()
+			eventually(t, func() error {
+				if got := v.asks(s.aggregator); got.Reason != want {
+					return fmt.Errorf("%q: the verdict is %s, want %s", change[1], got.Reason, want)
+				}
+				return nil
+			})
+			t.Logf("%s %s after the file was written", want, time.Since(written).Round(time.Millisecond))
+		}
+		says([2]string{"title: 10% off", "enabled: false"}, "DISABLED")
+		says([2]string{}, "TARGETING_MATCH")
+		says([2]string{"holdout: 0%", "holdout: 0%\n    enabled: false"}, "DISABLED")
+		says([2]string{}, "TARGETING_MATCH")
 	})
 	t.Run("with a site that has no keys is refused too", func(t *testing.T) {
 		s.writeSites(sitesText + "  - id: newcomer\n    origins: [\"https://newcomer.example\"]\n    currency: EUR\n")
