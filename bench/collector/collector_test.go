@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"net"
 	"net/http"
 	"testing"
@@ -30,16 +29,6 @@ func TestEveryBatchHasIDsOfItsOwn(t *testing.T) {
 			}
 			seen[id] = true
 		}
-	}
-}
-
-func TestRatioIsOfRoundsAndNotOfMedians(t *testing.T) {
-	// The machine was half as fast in the second round.
-	if got := ratio([]float64{70, 35, 71}, []float64{100, 50, 100}); math.Abs(got-.7) > 1e-9 {
-		t.Fatalf("%v, want 0.7", got)
-	}
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
-		t.Fatalf("median %v, want 2.5", got)
 	}
 }
 

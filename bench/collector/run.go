@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -14,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"beckon/bench/contest"
 	"beckon/internal/fetch"
 )
 
@@ -25,19 +24,19 @@ const (
 
 // result is all that was measured.
 type result struct {
-	Machine  machine
+	Machine  contest.Machine
 	Command  string
 	Took     time.Duration
 	Fsync    latency
-	Contests []contest
+	Contests []turns
 	Batches  batches
 	Paced    paced
 	PacedBy  latency // fsync beside it
 	Threads  string  // what the collector's runtime says of itself
 }
 
-// contest is one server's turns.
-type contest struct {
+// turns are those of one server.
+type turns struct {
 	Name                    string
 	PerSec                  []float64 // one for each turn
 	CPU                     []float64 // microseconds of processor time for a request
@@ -72,7 +71,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 	defer os.RemoveAll(dir)
 	c.Dir = dir
 
-	r := result{Machine: describeMachine(), Command: "make bench-collector ARGS='" + strings.Join(os.Args[1:], " ") + "'"}
+	r := result{Machine: contest.ThisMachine(), Command: "make bench-collector ARGS='" + strings.Join(os.Args[1:], " ") + "'"}
 	if r.Fsync, err = fsyncLatency(dir); err != nil {
 		return err
 	}
@@ -94,7 +93,7 @@ func (c *runCmd) Run(ctx context.Context) error {
 // pixels gives each server its turn in each round.
 func (c *runCmd) pixels(ctx context.Context, r *result) error {
 	starts := []func() (*server, error){
-		func() (*server, error) { return startOwn(ctx, "bare fasthttp", c.Server, "fasthttp") },
+		func() (*server, error) { return startBare(ctx, c) },
 		func() (*server, error) { return startNginx(ctx, "nginx, unbuffered log", c, "") },
 		func() (*server, error) { return startNginx(ctx, "nginx, buffered log", c, " buffer=64k flush=1s") },
 		func() (*server, error) { return startCollector(ctx, "collector, sync=os", c, "os", windowIDs) },
@@ -103,7 +102,7 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 	var servers []*server
 	defer func() {
 		for _, s := range servers {
-			s.stop()
+			s.Stop()
 		}
 	}()
 	for _, start := range starts {
@@ -112,7 +111,7 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 			return err
 		}
 		servers = append(servers, s)
-		r.Contests = append(r.Contests, contest{Name: s.name})
+		r.Contests = append(r.Contests, turns{Name: s.Name})
 	}
 	cookie := servers[len(servers)-1].cookie // as long as any other
 	for round := range c.Rounds {
@@ -121,22 +120,22 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 			if s.cookie != "" {
 				own = s.cookie
 			}
-			used := s.busy()
-			perSec, requests, failed, err := c.wrk(ctx, s.addr, own)
+			used := s.Busy()
+			perSec, requests, failed, err := c.wrk(ctx, s.Addr, own)
 			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+				return fmt.Errorf("%s: %w", s.Name, err)
 			}
 			k := &r.Contests[i]
 			k.PerSec = append(k.PerSec, perSec)
-			k.CPU = append(k.CPU, float64((s.busy()-used).Microseconds())/requests)
+			k.CPU = append(k.CPU, float64((s.Busy()-used).Microseconds())/requests)
 			k.Errors += failed
-			if k.ResidentMiB, k.HighestMiB, err = s.memory(); err != nil {
+			if k.ResidentMiB, k.HighestMiB, err = s.Memory(); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f/s\n", round+1, c.Rounds, s.name, perSec)
+			fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f/s\n", round+1, c.Rounds, s.Name, perSec)
 		}
 	}
-	r.Threads = servers[3].metric("go_sched_gomaxprocs_threads")
+	r.Threads = servers[3].Metric("go_sched_gomaxprocs_threads")
 	return nil
 }
 
@@ -152,7 +151,7 @@ func (c *runCmd) wrk(ctx context.Context, addr, cookie string) (perSec, requests
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
-	out, err := pinned(ctx, c.Load, "wrk", append(args, "http://"+addr+pixelURI)...).Output()
+	out, err := contest.Pinned(ctx, c.Load, "wrk", append(args, "http://"+addr+pixelURI)...).Output()
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("wrk: %w", err)
 	}
@@ -175,14 +174,14 @@ func (c *runCmd) batches(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer s.Stop()
 	for round := range c.Rounds {
-		cmd, err := own(ctx, c.Load, "batches", "--target", s.addr, "--cookie", s.cookie, "--events", strconv.Itoa(batchEvents),
+		cmd, err := contest.Own(ctx, c.Load, "batches", "--target", s.Addr, "--cookie", s.cookie, "--events", strconv.Itoa(batchEvents),
 			"--connections", strconv.Itoa(batchClients), "--duration", c.Duration.String(), "--first", strconv.Itoa(round<<30))
 		if err != nil {
 			return err
 		}
-		used := s.busy()
+		used := s.Busy()
 		out, err := cmd.Output()
 		if err != nil {
 			return fmt.Errorf("post batches: %w", err)
@@ -192,10 +191,10 @@ func (c *runCmd) batches(ctx context.Context, r *result) error {
 			return fmt.Errorf("post batches: %q is no rate: %w", out, err)
 		}
 		r.Batches.PerSec = append(r.Batches.PerSec, perSec)
-		r.Batches.CPU = append(r.Batches.CPU, float64((s.busy()-used).Microseconds())/(perSec*c.Duration.Seconds()))
+		r.Batches.CPU = append(r.Batches.CPU, float64((s.Busy()-used).Microseconds())/(perSec*c.Duration.Seconds()))
 		fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f events/s\n", round+1, c.Rounds, "batches of 20", perSec)
 	}
-	r.Batches.ResidentMiB, r.Batches.HighestMiB, err = s.memory()
+	r.Batches.ResidentMiB, r.Batches.HighestMiB, err = s.Memory()
 	return err
 }
 
@@ -205,11 +204,11 @@ func (c *runCmd) rate(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	defer s.stop()
+	defer s.Stop()
 	if r.PacedBy, err = fsyncLatency(c.Dir); err != nil {
 		return err
 	}
-	cmd, err := own(ctx, c.Load, "pixels", "--target", s.addr, "--cookie", s.cookie, "--rate", strconv.Itoa(c.Rate),
+	cmd, err := contest.Own(ctx, c.Load, "pixels", "--target", s.Addr, "--cookie", s.cookie, "--rate", strconv.Itoa(c.Rate),
 		"--connections", strconv.Itoa(c.Connections), "--duration", (time.Duration(c.Rounds) * c.Duration).String())
 	if err != nil {
 		return err
@@ -249,13 +248,4 @@ func fsyncLatency(dir string) (latency, error) {
 	}
 	slices.Sort(took)
 	return latency{took[len(took)/2], took[len(took)*99/100], took[len(took)-1]}, nil
-}
-
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a port: %w", err)
-	}
-	port := ln.Addr().(*net.TCPAddr).Port
-	return port, errors.Join(ln.Close())
 }
