@@ -13,6 +13,7 @@ import (
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
 
 	"beckon/aggregator/feature"
@@ -30,22 +31,6 @@ const (
 // namespace is what rules call the visitor.
 const namespace = "visitor"
 
-// ruleFunctions is all that a rule may use. There are no macros, hence no loops, and no regular
-// expressions, so that cost has a tight bound; and each of these has its equal in ClickHouse SQL, so
-// that a rule can be replayed over history.
-var ruleFunctions = map[string]string{ // CEL's name to the one people write
-	operators.LogicalAnd: "&&", operators.LogicalOr: "||", operators.LogicalNot: "!", operators.Conditional: "?:",
-	operators.Equals: "==", operators.NotEquals: "!=", operators.Less: "<", operators.LessEquals: "<=",
-	operators.Greater: ">", operators.GreaterEquals: ">=", operators.In: "in",
-	operators.Add: "+", operators.Subtract: "-", operators.Multiply: "*", operators.Divide: "/", operators.Modulo: "%",
-	operators.Negate: "-",
-	"startsWith":     "startsWith", "endsWith": "endsWith", "contains": "contains", "size": "size",
-	"double": "double", "int": "int",
-}
-
-// functionNames is what people can call by name, for messages.
-const functionNames = "startsWith, endsWith, contains, size, double, int"
-
 // features by the name that rules use, "visitor.sessions_7d".
 var (
 	features     = map[string]*feature.Feature{}
@@ -55,7 +40,7 @@ var (
 
 func init() {
 	options := []cel.EnvOption{
-		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{DisableMacros: true, IncludeFunctions: allowedFunctions()})),
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{DisableMacros: true, IncludeFunctions: celFunctions()})),
 		cel.CrossTypeNumericComparisons(true), // visitor.cart_value > 50
 		cel.ParserRecursionLimit(maxRuleDepth),
 		cel.ParserExpressionSizeLimit(maxRuleBytes),
@@ -76,18 +61,11 @@ func init() {
 	}
 }
 
-func allowedFunctions() []*env.Function {
-	var list []*env.Function
-	for name := range ruleFunctions {
-		list = append(list, env.NewFunction(name))
-	}
-	return list
-}
-
 // rule is a compiled expression.
 type rule struct {
 	program cel.Program
 	names   []string // the features it reads, "visitor.sessions_7d", each once
+	sql     string   // the same rule for ClickHouse, see translator
 }
 
 // compileRule checks the rule of o completely: a rule without faults has a result for every visitor,
@@ -101,7 +79,7 @@ func compileRule(o *site.Offer) (*rule, site.Faults) {
 		return nil, faultsOf(o, issues)
 	}
 	r := &rule{}
-	if faults := r.checkNames(o, parsed.NativeRep()); len(faults) > 0 {
+	if faults := r.checkTree(o, parsed.NativeRep()); len(faults) > 0 {
 		return nil, faults
 	}
 	checked, issues := ruleEnv.Check(parsed)
@@ -118,15 +96,18 @@ func compileRule(o *site.Offer) (*rule, site.Faults) {
 	if estimate.Max > maxRuleCost {
 		return nil, site.Faults{o.WhenFault(1, 0, fmt.Sprintf("may cost %d steps, at most %d are allowed: make it shorter", estimate.Max, maxRuleCost))}
 	}
+	if r.sql, err = sqlOf(checked.NativeRep()); err != nil { // what cannot be replayed over history is no rule
+		return nil, site.Faults{o.WhenFault(1, 0, err.Error())}
+	}
 	if r.program, err = ruleEnv.Program(checked, cel.EvalOptions(cel.OptOptimize)); err != nil {
 		return nil, site.Faults{o.WhenFault(1, 0, err.Error())}
 	}
 	return r, nil
 }
 
-// checkNames looks for words that are no features and functions that are not allowed. CEL would say
-// no more than that "visitor" is undeclared.
-func (r *rule) checkNames(o *site.Offer, tree *ast.AST) site.Faults {
+// checkTree looks for words that are no features, functions that are not in the table, and values that rules
+// have no use for. CEL would say no more than that "visitor" is undeclared.
+func (r *rule) checkTree(o *site.Offer, tree *ast.AST) site.Faults {
 	var faults site.Faults
 	fault := func(e ast.Expr, text string) {
 		at := tree.SourceInfo().GetStartLocation(e.ID())
@@ -136,21 +117,26 @@ func (r *rule) checkNames(o *site.Offer, tree *ast.AST) site.Faults {
 	check = func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.LiteralKind:
-		case ast.ListKind:
-			for _, element := range e.AsList().Elements() {
-				check(element)
+			if text := unwantedLiteral(e.AsLiteral()); text != "" {
+				fault(e, text)
 			}
+		case ast.ListKind:
+			fault(e, `a list stands only to the right of in: visitor.country in ["AT", "DE"]`)
 		case ast.CallKind:
 			call := e.AsCall()
-			if ruleFunctions[call.FunctionName()] == "" {
+			if wordOf[call.FunctionName()] == "" {
 				fault(e, strings.Trim(call.FunctionName(), "_")+" is not known to rules; their functions are "+functionNames)
 				return
 			}
 			if call.IsMemberFunction() {
 				check(call.Target())
 			}
-			for _, argument := range call.Args() {
-				check(argument)
+			for i, argument := range call.Args() {
+				if call.FunctionName() == operators.In && i == 1 {
+					checkList(argument, check, fault)
+				} else {
+					check(argument)
+				}
 			}
 		case ast.IdentKind, ast.SelectKind:
 			name, root := dotted(e)
@@ -167,6 +153,40 @@ func (r *rule) checkNames(o *site.Offer, tree *ast.AST) site.Faults {
 	return faults
 }
 
+// checkList looks at what stands to the right of in: literals of one type, so that both ClickHouse and CEL look
+// the value up in a set.
+func checkList(e ast.Expr, check func(ast.Expr), fault func(ast.Expr, string)) {
+	if e.Kind() != ast.ListKind {
+		fault(start(e), `in takes a list of plain values: visitor.country in ["AT", "DE"]`)
+		return
+	}
+	elements := e.AsList().Elements()
+	if len(elements) == 0 {
+		fault(e, "nothing is in an empty list")
+	}
+	for _, element := range elements {
+		switch {
+		case element.Kind() != ast.LiteralKind:
+			fault(start(element), "a list holds plain values only; compare with == and ||")
+		case unwantedLiteral(element.AsLiteral()) != "":
+			check(element)
+		case elements[0].Kind() == ast.LiteralKind && element.AsLiteral().Type() != elements[0].AsLiteral().Type():
+			fault(element, fmt.Sprintf("a list holds values of one type: this is %s, the first is %s", element.AsLiteral().Type().TypeName(), elements[0].AsLiteral().Type().TypeName()))
+		}
+	}
+}
+
+// unwantedLiteral says why a literal has no place in a rule, "" when it has one.
+func unwantedLiteral(value ref.Val) string {
+	switch value.(type) {
+	case types.Bool, types.Int, types.Double, types.String:
+		return ""
+	case types.Uint:
+		return "an unsigned number has no place in a rule: write it without u"
+	}
+	return fmt.Sprintf("a value of type %s has no place in a rule; what is not known is an empty text", value.Type().TypeName())
+}
+
 // dotted returns the name that e stands for, "visitor.sessions_7d", and the expression of its first
 // word, where a fault should point.
 func dotted(e ast.Expr) (name string, root ast.Expr) {
@@ -178,6 +198,14 @@ func dotted(e ast.Expr) (name string, root ast.Expr) {
 		return name + "." + e.AsSelect().FieldName(), root
 	}
 	return "", e // a field of something that is no name
+}
+
+// start is where e begins for its reader; CEL places a name at its dot.
+func start(e ast.Expr) ast.Expr {
+	if e.Kind() == ast.SelectKind {
+		_, e = dotted(e)
+	}
+	return e
 }
 
 func unknownName(name string) string {
@@ -214,8 +242,8 @@ func faultsOf(o *site.Offer, issues *cel.Issues) site.Faults {
 
 // plainWords says what CEL says to people who do not know its grammar.
 func plainWords(message string) string {
-	if m := noOverload.FindStringSubmatch(message); m != nil && ruleFunctions[m[1]] != "" {
-		text := fmt.Sprintf("%s does not take %s", ruleFunctions[m[1]], m[2])
+	if m := noOverload.FindStringSubmatch(message); m != nil && wordOf[m[1]] != "" {
+		text := fmt.Sprintf("%s does not take %s", wordOf[m[1]], m[2])
 		if strings.Contains(m[2], "int") && strings.Contains(m[2], "double") {
 			text += ": write 2.0 for 2, or convert with double(...)"
 		}

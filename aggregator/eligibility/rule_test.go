@@ -43,6 +43,15 @@ func TestWrongRulesAreRefusedWithPlaceAndHint(t *testing.T) {
 	f("'[1].all(x, x > 1)'", "sites.yaml:7:23: all is not known to rules; their functions are startsWith, endsWith, contains, size, double, int")
 	f("has(visitor.country)", "sites.yaml:7:18: has is not known to rules; their functions are startsWith, endsWith, contains, size, double, int")
 	f("'{1: 2} == {1: 2}'", "sites.yaml:7:16: maps, messages and macros have no place in a rule\nsites.yaml:7:26: maps, messages and macros have no place in a rule")
+	f(`'visitor.country in []'`, "sites.yaml:7:35: nothing is in an empty list")
+	f(`'visitor.country in [visitor.region]'`, "sites.yaml:7:36: a list holds plain values only; compare with == and ||")
+	f(`'visitor.sessions_7d in [1, 2.0, visitor.sessions_1d]'`, "sites.yaml:7:43: a list holds values of one type: this is double, the first is int\nsites.yaml:7:48: a list holds plain values only; compare with == and ||")
+	f(`'visitor.country in visitor.region'`, `sites.yaml:7:35: in takes a list of plain values: visitor.country in ["AT", "DE"]`)
+	f(`'["DE"] == ["FR"]'`, `sites.yaml:7:16: a list stands only to the right of in: visitor.country in ["AT", "DE"]`+"\n"+`sites.yaml:7:26: a list stands only to the right of in: visitor.country in ["AT", "DE"]`)
+	f(`visitor.sessions_7d > 1u`, "sites.yaml:7:37: an unsigned number has no place in a rule: write it without u")
+	f(`visitor.country == null`, "sites.yaml:7:34: a value of type null_type has no place in a rule; what is not known is an empty text")
+	f(`visitor.country == b'x'`, "sites.yaml:7:34: a value of type bytes has no place in a rule; what is not known is an empty text")
+	f(`double(visitor.country) > 1.0`, "sites.yaml:7:21: double does not take (string)")
 	f("visitor.sesions_7d > 1 && visitor.county == 'DE'", "sites.yaml:7:15: visitor.sesions_7d is no feature; did you mean visitor.sessions_7d?\n"+
 		"sites.yaml:7:41: visitor.county is no feature; did you mean visitor.country?")
 	// Wherever the rule stands, the place is that in the file.
