@@ -143,9 +143,16 @@ type serveCmd struct {
 type keyringCmd struct {
 	Init      keyringInitCmd      `cmd:"" help:"Create the key files that are missing; never changes one that is there."`
 	ServerKey keyringServerKeyCmd `cmd:"" help:"Make a key for a shop's server: prints it once, and its line for the sites file."`
+	Rotate    keyringRotateCmd    `cmd:"" help:"Add a key that will sign offers: published at once, used after a while. The one in use stays published until its last offer has ended."`
 }
 
 type keyringServerKeyCmd struct{}
+
+type keyringRotateCmd struct {
+	KeyringDir string        `default:"keyring" help:"Folder of the key files."`
+	After      time.Duration `default:"1h" help:"How long the new key is published before it signs; at least 10m, and more than shops keep the page of keys."`
+	Leaked     bool          `help:"Remove every other key now and sign with the new one at once: offers that are out become worthless."`
+}
 
 type keyringInitCmd struct {
 	Sites      string `default:"sites.yaml" help:"Sites file: one key file for each of its sites."`

@@ -77,6 +77,28 @@ func (cmd *keyringInitCmd) Run() error {
 	return err
 }
 
+// Run adds a key to those of the issuer, or puts one in the place of all.
+func (cmd *keyringRotateCmd) Run() error {
+	now := time.Now()
+	rotate := func() (keyring.Rotation, error) { return keyring.RotateIssuer(cmd.KeyringDir, now, cmd.After) }
+	if cmd.Leaked {
+		rotate = func() (keyring.Rotation, error) { return keyring.ReplaceIssuer(cmd.KeyringDir, now) }
+	}
+	r, err := rotate()
+	if err != nil {
+		return err
+	}
+	signs := "at once"
+	if !r.Added.From.IsZero() {
+		signs = "from " + r.Added.From.Format(time.RFC3339)
+	}
+	fmt.Println("added", r.Added.ID+": published now, signs", signs)
+	for _, id := range r.Removed {
+		fmt.Println("removed", id)
+	}
+	return nil
+}
+
 // Run prints the secret alone on stdout, so that a script can keep it, and what to do with it on stderr.
 func (*keyringServerKeyCmd) Run() error {
 	secret, line := keyring.NewServerKey()

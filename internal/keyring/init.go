@@ -2,7 +2,6 @@ package keyring
 
 import (
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,9 +50,7 @@ func Init(dir string, sites []string) (created []string, err error) {
 			return created, err
 		}
 	}
-	// The id of an issuer key is random: it must not say when or where the key was made.
-	kid := base64.RawURLEncoding.EncodeToString(random(9))
-	if err := add(issuerFile, issuerKeys{Keys: []issuerKey{{ID: kid, Created: now, Seed: random(32)}}}); err != nil {
+	if err := add(issuerFile, issuerFileOf([]IssuerKey{newIssuerKey(now, time.Time{})})); err != nil {
 		return created, err
 	}
 	return created, syncDir(dir)

@@ -5,10 +5,11 @@
 //	  demo.json       0640  MAC, order, link and decision keys, and the visitor keys by epoch
 //	  issuer.key      0640  Ed25519 seeds; read by the aggregator alone
 //
-// Promises. Init creates files and never overwrites one; nothing else in the project writes here, so
-// a service that finds no keys says how to make them instead of inventing new ones (new keys would
-// turn every visitor into a stranger). A file that others may read, or that the group may write, is
-// refused. Keys never print: Key hides itself from fmt, slog and JSON. Destroying a site's file makes
+// Promises. Init creates files and never overwrites one; RotateIssuer and ReplaceIssuer put a new
+// issuer file in the place of the old one, when an operator says so. Nothing else in the project writes
+// here, so a service that finds no keys says how to make them instead of inventing new ones (new keys
+// would turn every visitor into a stranger). A file that others may read, or that the group may write,
+// is refused. Keys never print: Key hides itself from fmt, slog and JSON. Destroying a site's file makes
 // the ids in ClickHouse meaningless, because nothing else can lead from a cookie to its id.
 //
 // Place in the path: internal/privacy makes ids and cookies with these keys, internal/token signs
@@ -73,11 +74,47 @@ func (s *Site) Epoch(number uint8) *Key {
 // Newest returns the epoch that new cookies get.
 func (s *Site) Newest() *Epoch { return &s.Decide[len(s.Decide)-1] }
 
-// IssuerKey signs offer tokens.
+// IssuerKey signs offer tokens. It is published as soon as it is in the file.
 type IssuerKey struct {
 	ID      string // opaque; the "kid" of tokens and of the JWKS page
 	Created time.Time
-	Seed    Key // Ed25519 seed (RFC 8032)
+	From    time.Time // it signs from here on; zero: at once
+	Until   time.Time // from here on it is not published any more; zero: it has no end yet
+	Seed    Key       // Ed25519 seed (RFC 8032)
+}
+
+// ended reports whether nobody may believe k any more.
+func (k *IssuerKey) ended(now time.Time) bool { return !k.Until.IsZero() && !now.Before(k.Until) }
+
+// Published returns the keys of an issuer that have not ended.
+func Published(keys []IssuerKey, now time.Time) []IssuerKey {
+	var published []IssuerKey
+	for i := range keys {
+		if !keys[i].ended(now) {
+			published = append(published, keys[i])
+		}
+	}
+	return published
+}
+
+// Signing returns the key that signs now: of those whose time has come the latest. Where the time of
+// none has come, as on a host whose clock is far behind, it is the one that comes first: whoever fetches
+// the page of keys finds it there. It is nil when all have ended.
+func Signing(keys []IssuerKey, now time.Time) *IssuerKey {
+	var best *IssuerKey
+	for i := range keys {
+		k := &keys[i]
+		if k.ended(now) {
+			continue
+		}
+		switch waits := k.From.After(now); {
+		case best == nil,
+			waits && best.From.After(now) && k.From.Before(best.From),
+			!waits && (best.From.After(now) || k.From.After(best.From)):
+			best = k
+		}
+	}
+	return best
 }
 
 // Private returns the signing key. Unlike Seed it does print: do not keep it in a struct.

@@ -40,7 +40,7 @@ type epochFile struct {
 	Key     []byte    `json:"key"`
 }
 
-// issuerKeys is the issuer file as JSON. The first key signs, all verify.
+// issuerKeys is the issuer file as JSON, the newest key first.
 type issuerKeys struct {
 	Keys []issuerKey `json:"keys"`
 }
@@ -48,7 +48,17 @@ type issuerKeys struct {
 type issuerKey struct {
 	ID      string    `json:"kid"`
 	Created time.Time `json:"created"`
+	From    time.Time `json:"signs_from,omitzero"`
+	Until   time.Time `json:"published_until,omitzero"`
 	Seed    []byte    `json:"seed"`
+}
+
+func issuerFileOf(keys []IssuerKey) issuerKeys {
+	f := issuerKeys{Keys: make([]issuerKey, len(keys))}
+	for i, k := range keys {
+		f.Keys[i] = issuerKey{k.ID, k.Created, k.From, k.Until, k.Seed[:]}
+	}
+	return f
 }
 
 // Ring is an opened keyring folder. It is safe for concurrent use.
@@ -116,10 +126,11 @@ func (r *Ring) Site(id string) (*Site, error) {
 	return s, nil
 }
 
-// Issuer reads the issuer's keys; the first one signs, all are published. It reads the file at each
-// call and keeps nothing.
-func (r *Ring) Issuer() ([]IssuerKey, error) {
-	name := filepath.Join(r.dir, issuerFile)
+// Issuer reads the issuer's keys, see Signing and Published. It reads the file at each call and keeps
+// nothing.
+func (r *Ring) Issuer() ([]IssuerKey, error) { return readIssuer(filepath.Join(r.dir, issuerFile)) }
+
+func readIssuer(name string) ([]IssuerKey, error) {
 	var f issuerKeys
 	if err := readFile(name, &f); err != nil {
 		return nil, err
@@ -134,7 +145,7 @@ func (r *Ring) Issuer() ([]IssuerKey, error) {
 			return nil, fmt.Errorf("%s: key %d has no kid of its own", name, i)
 		}
 		seen[k.ID] = true
-		keys[i] = IssuerKey{ID: k.ID, Created: k.Created}
+		keys[i] = IssuerKey{ID: k.ID, Created: k.Created, From: k.From, Until: k.Until}
 		if err := setKey(&keys[i].Seed, k.Seed); err != nil {
 			return nil, fmt.Errorf("%s: seed of key %d: %w", name, i, err)
 		}
