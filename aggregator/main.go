@@ -59,7 +59,7 @@ type parts struct {
 	rules  programs
 	sites  *site.Registry
 	keys   *keyring.Ring
-	issuer []keyring.IssuerKey
+	issuer *token.Issuer
 }
 
 // gather reads everything that can be wrong before anything is started, and lists all of it at once.
@@ -73,7 +73,7 @@ func (c *Config) gather() (*parts, error) {
 	}
 	var err error
 	if p.keys, err = keyring.Open(c.KeyringDir); err == nil {
-		p.issuer, err = p.keys.Issuer()
+		p.issuer, err = token.NewIssuer(p.keys.Issuer, time.Now)
 	}
 	fault("--keyring-dir", err)
 	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys), p.rules.check)
@@ -125,7 +125,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		Source: decisions, Table: decision.Table(), Connect: connect, Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
 	})
 	server := decision.New(decision.Config{
-		Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, SigningKey: p.issuer[0], JWKS: token.JWKS(p.issuer), Issuer: c.Issuer,
+		Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, Tokens: p.issuer, Issuer: c.Issuer,
 		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(agentsKept),
 		PathPrefix: c.PathPrefix, ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
 	})
@@ -166,6 +166,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	g.Add(service.Loop(suppressed.Follow))
 	g.Add(service.Loop(otherHosts.Follow))
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
+	g.Add(service.Loop(func(ctx context.Context) error { p.issuer.Watch(ctx, token.ReloadEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
 	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
 	log.Info("aggregator serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),

@@ -11,6 +11,7 @@ import (
 
 	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
+	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/token"
 )
@@ -142,26 +143,27 @@ func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
 	}
 	if v.DecisionID.IsZero() {
 		claims.Subject, claims.ID = rand.Text(), rand.Text()
-		return s.sign(claims)
+		return s.sign(s.Tokens.Key(), claims)
 	}
 	for i := range serves {
 		if serves[i].DecisionID == v.DecisionID {
 			claims.IssuedAt = serves[i].At
 		}
 	}
-	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix(), v.Rule}
+	key := s.Tokens.Key()
+	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix(), v.Rule, key.ID}
 	if t, ok := s.tokens.Get(k); ok {
 		return t, nil
 	}
-	t, err := s.sign(claims)
+	t, err := s.sign(key, claims)
 	if err == nil {
 		s.tokens.Put(k, t)
 	}
 	return t, err
 }
 
-func (s *Server) sign(c token.Claims) (string, error) {
-	t, err := token.Sign(s.SigningKey, c)
+func (s *Server) sign(key keyring.IssuerKey, c token.Claims) (string, error) {
+	t, err := token.Sign(key, c)
 	if err != nil {
 		return "", fmt.Errorf("sign offer token: %w", err)
 	}

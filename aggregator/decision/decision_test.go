@@ -175,7 +175,7 @@ func TestTokenSaysWhatTheAnswerSaysAfterTheTermsWereEdited(t *testing.T) {
 		t.Fatal(faults)
 	}
 	got := r.ask(request{visit: visit})
-	keys, err := token.ParseJWKS(r.server.JWKS)
+	keys, err := token.ParseJWKS(r.server.Tokens.JWKS())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ type setup struct {
 	sites  *site.Registry
 	rules  *eligibility.Program
 	keys   *keyring.Ring
-	issuer []keyring.IssuerKey
+	issuer *token.Issuer
 }
 
 func newSetup(t *testing.T) *setup {
@@ -110,7 +110,7 @@ func newSetup(t *testing.T) *setup {
 	if s.keys, err = keyring.Open(filepath.Join(s.dir, "keyring")); err != nil {
 		t.Fatal(err)
 	}
-	if s.issuer, err = s.keys.Issuer(); err != nil {
+	if s.issuer, err = token.NewIssuer(s.keys.Issuer, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -158,7 +158,7 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 	t.Cleanup(cancel)
 	go cold.Run(ctx)
 	c := Config{
-		Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, Suppressed: r.suppressed, SigningKey: s.issuer[0], JWKS: token.JWKS(s.issuer),
+		Program: func() *eligibility.Program { return s.rules }, Keys: s.keys, Suppressed: r.suppressed, Tokens: s.issuer,
 		Issuer: "https://shop.example/px", Store: r.store, Cold: cold, CompleteAt: func() time.Time { return time.UnixMilli(r.completeAt.Load()) },
 		Recorder: NewRecorder(r.decisions, r.now, log, reg), Agents: privacy.NewAgents(100),
 		ColdDeadline: 20 * time.Millisecond, StaleAfter: time.Hour, Now: r.now, Log: log, Registerer: reg,

@@ -31,6 +31,7 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
+	"beckon/internal/token"
 )
 
 //go:embed openapi.json
@@ -43,9 +44,8 @@ type Config struct {
 	Suppressed interface { // by suppress.KeyOf
 		Find(key privacy.ID) (cause privacy.Cause, at time.Time)
 	}
-	SigningKey keyring.IssuerKey
-	JWKS       []byte
-	Issuer     string // the `iss` of tokens
+	Tokens     *token.Issuer // signs offers
+	Issuer     string        // the `iss` of tokens
 	Store      *feature.Store
 	Cold       *feature.Cold
 	CompleteAt func() time.Time // the change feed is complete up to here
@@ -150,7 +150,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.handleDecision(ctx)
 	case "/.well-known/jwks.json":
 		route = "jwks"
-		s.static(ctx, "application/json", "public, max-age=300", s.JWKS)
+		s.static(ctx, "application/json", "public, max-age=300", s.Tokens.JWKS())
 	case "/openapi.json":
 		route = "openapi"
 		s.static(ctx, "application/json", "public, max-age=300", openAPI)

@@ -13,6 +13,7 @@ type tokenKey struct {
 	decision [16]byte
 	expires  int64
 	rule     string // with the version of its terms
+	kid      string // a key that was removed must not be heard of again
 }
 
 const tokensPerGeneration = 50_000
