@@ -665,6 +665,88 @@ GROUP BY
     bucket,
     lane;
 
+CREATE VIEW beckon.report_funnel_daily
+(
+    `day` Date COMMENT 'Day in the given time zone on which the session began',
+    `channel` String COMMENT 'Where the session came from, as in v_sessions: paid, email, affiliate, social, search, campaign, referral, direct; other = folded',
+    `device` String COMMENT 'desktop, mobile, tablet ...; empty = unknown; other = folded',
+    `sessions` UInt64 COMMENT 'Sessions of lane decide, without bots',
+    `product_views` UInt64 COMMENT 'Of these, sessions with a product page',
+    `carts` UInt64 COMMENT 'Of these, sessions with something put into the cart',
+    `checkouts` UInt64 COMMENT 'Of these, sessions in which the checkout was begun',
+    `purchases` UInt64 COMMENT 'Of these, sessions with a purchase; orders and money are in v_orders',
+    `folded_sessions` UInt64 COMMENT 'Sessions of this row whose channel and device are hidden, as too few people share them: all of an `other` row, else 0'
+)
+COMMENT 'Sessions of one site in production, a row for each day of the given time zone, channel and device: how many saw a product, filled a cart, began the checkout, bought. Cells of fewer than k people (at least 10) are folded into `other`'
+AS WITH
+    visits AS
+    (
+        SELECT
+            e.session AS session,
+            max(e.visitor) AS visitor,
+            min(e.occurred_at) AS started_at,
+            toDate(started_at, {timezone:String}) AS day,
+            max(e.kind = 'product_view') AS viewed,
+            max(e.kind = 'cart_add') AS carted,
+            max(e.kind = 'checkout_start') AS checked_out,
+            max(e.kind = 'purchase') AS purchased,
+            CAST(argMinIf(e.device, (e.occurred_at, e.event_id), e.device != ''), 'String') AS device,
+            lower(argMinIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '')) AS referrer,
+            lower(argMinIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '')) AS utm_source,
+            lower(argMinIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '')) AS utm_medium
+        FROM beckon.events AS e
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.session != toFixedString('', 16)) AND ((toDate(e.occurred_at) >= ({since:Date} - 2)) AND (toDate(e.occurred_at) <= ({until:Date} + 2)))
+        GROUP BY session
+        HAVING (day >= {since:Date}) AND (day <= {until:Date})
+    ),
+    cells AS
+    (
+        SELECT
+            v.day AS day,
+            multiIf(match(v.utm_medium, '^(cpc|ppc|cpm|cpv|cpa|display|banner|retargeting|paid)'), 'paid', match(v.utm_medium, '^(e-?mail|newsletter)') OR match(v.utm_source, '^(e-?mail|newsletter)'), 'email', match(v.utm_medium, '^affiliate'), 'affiliate', match(v.utm_medium, '^social') OR match(v.utm_source, '(^|\\.)(facebook|instagram|tiktok|pinterest|linkedin|reddit|youtube|snapchat|threads|twitter)(\\.|$)|^(t\\.co|x\\.com)$') OR match(v.referrer, '(^|\\.)(facebook|instagram|tiktok|pinterest|linkedin|reddit|youtube|snapchat|threads|twitter)(\\.|$)|^(t\\.co|x\\.com)$'), 'social', (v.utm_medium = 'organic') OR match(v.referrer, '(^|\\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant|startpage|kagi)\\.|^search\\.brave\\.com$'), 'search', (v.utm_medium != '') OR (v.utm_source != ''), 'campaign', v.referrer != '', 'referral', 'direct') AS channel,
+            v.device AS device,
+            count() AS sessions,
+            sum(v.viewed) AS product_views,
+            sum(v.carted) AS carts,
+            sum(v.checked_out) AS checkouts,
+            sum(v.purchased) AS purchases,
+            sum(v.first_of_day) AS people
+        FROM
+        (
+            SELECT
+                *,
+                row_number() OVER (PARTITION BY day, visitor ORDER BY started_at ASC, session ASC) = 1 AS first_of_day
+            FROM visits
+        ) AS v
+        GROUP BY
+            day,
+            channel,
+            device
+    ),
+    judged AS
+    (
+        SELECT
+            *,
+            sum(people) OVER (PARTITION BY day ORDER BY people ASC, channel ASC, device ASC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - people AS smaller,
+            (people < greatest({k:UInt32}, 10)) OR ((smaller > 0) AND (smaller < greatest({k:UInt32}, 10))) AS folded
+        FROM cells
+    )
+SELECT
+    j.day AS day,
+    if(j.folded, 'other', j.channel) AS channel,
+    if(j.folded, 'other', j.device) AS device,
+    sum(j.sessions) AS sessions,
+    sum(j.product_views) AS product_views,
+    sum(j.carts) AS carts,
+    sum(j.checkouts) AS checkouts,
+    sum(j.purchases) AS purchases,
+    sumIf(j.sessions, j.folded) AS folded_sessions
+FROM judged AS j
+GROUP BY
+    day,
+    channel,
+    device;
+
 CREATE VIEW beckon.report_ledger
 COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, was damaged on the disk of a collector (that is lost, in a row without a site), or is missing: within the retention and without erasures, more gone than lost is a loss'
 AS WITH
@@ -725,6 +807,100 @@ SELECT
     ((c.accepted - c.stored) - c.duplicates) - c.dropped AS unexplained
 FROM counted AS c
 LEFT JOIN found AS f ON (c.site = f.site) AND (c.day = f.day);
+
+CREATE VIEW beckon.report_offer_daily
+(
+    `day` Date COMMENT 'Day in the given time zone on which the offer was first served; of an offer to everyone, on which it was answered',
+    `offer` String COMMENT 'Offer id of sites.yaml',
+    `rule` String COMMENT 'Offer and version of its rule, as welcome-back@3f2a9c1d; of an offer to everyone the last one of the day',
+    `arm` String COMMENT 'treatment, or holdout: eligible and shown nothing; empty = an offer to everyone, outside experiments',
+    `served` UInt64 COMMENT 'Grants and holdout draws first served on this day, each decision_id once; 0 for an offer to everyone',
+    `answers` UInt64 COMMENT 'All answers that gave it or held it out, the first serve and folded repeats included',
+    `shown` UInt64 COMMENT 'Of those served, how many were seen (offer_shown); of an offer to everyone, events',
+    `dismissed` UInt64 COMMENT 'Of those served, how many were dismissed (offer_dismissed); of an offer to everyone, events',
+    `accepted` UInt64 COMMENT 'Of those served, how many were accepted (offer_accepted); of an offer to everyone, events',
+    `orders` UInt64 COMMENT 'Orders that name the decision; of an offer to everyone, orders of this day that name the offer. A holdout has none to name: compare arms with report_lift',
+    `net_site` Decimal(38, 4) COMMENT 'Value of these orders less refunds, in the currency of the site',
+    `discount_site` Decimal(38, 4) COMMENT 'Discount of these orders as their most trusted report has it, in the currency of the site: what the offer cost. Waived shipping is in it if the shop reports it so',
+    `unconverted` UInt64 COMMENT 'Amounts left out of net_site and discount_site, as their currency has no known rate'
+)
+COMMENT 'Offers of one site in production, a row for each day of the given time zone, offer, rule version and arm: from served to shown to accepted to ordered, revenue and cost of the discount. Goes back as far as decisions are kept (retention.profiles)'
+AS WITH
+    served AS
+    (
+        SELECT
+            if(d.decision_id = toFixedString('', 16), concat(d.offer, ' ', toString(toDate(d.decided_at, {timezone:String}))), lower(hex(d.decision_id))) AS subject,
+            toUInt64(d.decision_id != toFixedString('', 16)) AS granted,
+            toDate(if(granted = 1, minIf(d.decided_at, d.first_serve = 1), min(d.decided_at)), {timezone:String}) AS day,
+            CAST(any(d.offer), 'String') AS offer,
+            argMax(d.rule, d.decided_at) AS rule,
+            if(granted = 1, CAST(any(d.arm), 'String'), '') AS arm,
+            count() + sum(toUInt64(d.repeats)) AS answers
+        FROM beckon.decisions AS d
+        FINAL
+        WHERE (d.site = {site:String}) AND (d.environment = 'production') AND (d.expires > today()) AND (d.decided_at >= toDateTime({since:Date} - 1, 'UTC')) AND (d.decided_at < toDateTime({until:Date} + 33, 'UTC')) AND (d.arm != '')
+        GROUP BY
+            subject,
+            granted
+        HAVING ((granted = 0) OR (max(d.first_serve) = 1)) AND ((day >= {since:Date}) AND (day <= {until:Date}))
+    ),
+    reactions AS
+    (
+        SELECT
+            if(match(e.decision, '^[0-9a-f]{32}$'), e.decision, concat(e.offer, ' ', toString(toDate(e.occurred_at, {timezone:String})))) AS subject,
+            uniqExactIf(e.event_id, e.kind = 'offer_shown') AS shown,
+            uniqExactIf(e.event_id, e.kind = 'offer_dismissed') AS dismissed,
+            uniqExactIf(e.event_id, e.kind = 'offer_accepted') AS accepted
+        FROM beckon.events AS e
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 32))) AND (e.kind IN ('offer_shown', 'offer_dismissed', 'offer_accepted'))
+        GROUP BY subject
+    ),
+    purchases AS
+    (
+        SELECT
+            lower(hex(e.order_key)) AS order_key,
+            argMax((e.discount, e.rate), (multiIf(e.source = 'server', 3, e.source = 'import', 2, 1), e.occurred_at, e.event_id)) AS winner,
+            winner.1 AS discount,
+            if((winner.2) > 0, CAST(round(toDecimal128(discount, 4) * toDecimal128(winner.2, 8), 4), 'Nullable(Decimal(38, 4))'), NULL) AS discount_site
+        FROM beckon.events AS e
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 32))) AND (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))
+        GROUP BY order_key
+    ),
+    sales AS
+    (
+        SELECT
+            if(match(o.decision, '^[0-9a-f]{32}$'), o.decision, concat(o.offer, ' ', toString(toDate(assumeNotNull(o.placed_at), {timezone:String})))) AS subject,
+            count() AS orders,
+            sum(ifNull(o.net_site, toDecimal128(0, 4))) AS net_site,
+            sum(ifNull(p.discount_site, toDecimal128(0, 4))) AS discount_site,
+            sum(o.unconverted + toUInt64((p.discount IS NOT NULL) AND (p.discount_site IS NULL))) AS unconverted
+        FROM beckon.v_orders AS o
+        INNER JOIN purchases AS p ON o.order_key = p.order_key
+        WHERE (o.site = {site:String}) AND (o.placed_at IS NOT NULL) AND (o.offer != '')
+        GROUP BY subject
+    )
+SELECT
+    s.day AS day,
+    s.offer AS offer,
+    s.rule AS rule,
+    s.arm AS arm,
+    sum(s.granted) AS served,
+    sum(s.answers) AS answers,
+    sum(if(s.granted = 1, least(r.shown, 1), r.shown)) AS shown,
+    sum(if(s.granted = 1, least(r.dismissed, 1), r.dismissed)) AS dismissed,
+    sum(if(s.granted = 1, least(r.accepted, 1), r.accepted)) AS accepted,
+    sum(t.orders) AS orders,
+    sum(t.net_site) AS net_site,
+    sum(t.discount_site) AS discount_site,
+    sum(t.unconverted) AS unconverted
+FROM served AS s
+LEFT JOIN reactions AS r ON s.subject = r.subject
+LEFT JOIN sales AS t ON s.subject = t.subject
+GROUP BY
+    day,
+    offer,
+    rule,
+    arm;
 
 CREATE VIEW beckon.report_traffic
 COMMENT 'Production traffic of one site, a row for each day in the given time zone: pageviews, product_views, cart_adds, checkout_starts; visitors and sessions (lane decide), visitors_estimated and sessions_estimated (lane measure); orders and their net_site revenue in the currency of the site; unconverted amounts left out of it; bot_events'
@@ -1340,6 +1516,7 @@ CREATE VIEW beckon.v_sessions
     `utm_source` String COMMENT 'First utm_source',
     `utm_medium` String COMMENT 'First utm_medium',
     `utm_campaign` String COMMENT 'First utm_campaign',
+    `channel` String COMMENT 'Where the session came from, by its first utm_medium, utm_source and referrer: paid, email, affiliate, social, search, campaign (other utm), referral, direct',
     `country` String COMMENT 'ISO 3166-1 alpha-2; empty = unknown',
     `device` String COMMENT 'desktop, mobile, tablet ...; empty = unknown',
     `browser` String COMMENT 'Browser family; empty = unknown',
@@ -1371,6 +1548,7 @@ CREATE VIEW beckon.v_sessions_all
     `utm_source` String COMMENT 'First utm_source',
     `utm_medium` String COMMENT 'First utm_medium',
     `utm_campaign` String COMMENT 'First utm_campaign',
+    `channel` String COMMENT 'Where the session came from, by its first utm_medium, utm_source and referrer: paid, email, affiliate, social, search, campaign (other utm), referral, direct',
     `country` String COMMENT 'ISO 3166-1 alpha-2; empty = unknown',
     `device` String COMMENT 'desktop, mobile, tablet ...; empty = unknown',
     `browser` String COMMENT 'Browser family; empty = unknown',
@@ -1378,34 +1556,62 @@ CREATE VIEW beckon.v_sessions_all
 )
 COMMENT 'Sessions of visitors in lane decide, without bots, of every environment'
 AS SELECT
-    s.site AS site,
-    max(s.environment) AS environment,
-    lower(hex(s.session)) AS session,
-    if(max(s.visitor) = toFixedString('', 16), '', lower(hex(max(s.visitor)))) AS visitor,
-    min(s.started_at) AS started_at,
-    max(s.ended_at) AS ended_at,
-    toUInt32(least(greatest(dateDiff('second', min(s.started_at), max(s.ended_at)), 0), 4294967295)) AS seconds,
-    uniqExactMerge(s.events) AS events,
-    uniqExactMerge(s.pageviews) AS pageviews,
-    uniqExactMerge(s.product_views) AS product_views,
-    uniqExactMerge(s.cart_adds) AS cart_adds,
-    uniqExactMerge(s.checkout_starts) AS checkout_starts,
-    length(groupUniqArrayArray(s.orders)) AS orders,
-    argMinMerge(s.entry_path) AS entry_path,
-    argMaxMerge(s.exit_path) AS exit_path,
-    argMinMerge(s.referrer) AS referrer,
-    argMinMerge(s.utm_source) AS utm_source,
-    argMinMerge(s.utm_medium) AS utm_medium,
-    argMinMerge(s.utm_campaign) AS utm_campaign,
-    argMinMerge(s.country) AS country,
-    argMinMerge(s.device) AS device,
-    argMinMerge(s.browser) AS browser,
-    argMinMerge(s.os) AS os
-FROM beckon.sessions AS s
-WHERE s.expires > today()
-GROUP BY
-    s.site,
-    s.session;
+    o.site AS site,
+    o.environment AS environment,
+    o.session AS session,
+    o.visitor AS visitor,
+    o.started_at AS started_at,
+    o.ended_at AS ended_at,
+    o.seconds AS seconds,
+    o.events AS events,
+    o.pageviews AS pageviews,
+    o.product_views AS product_views,
+    o.cart_adds AS cart_adds,
+    o.checkout_starts AS checkout_starts,
+    o.orders AS orders,
+    o.entry_path AS entry_path,
+    o.exit_path AS exit_path,
+    o.referrer AS referrer,
+    o.utm_source AS utm_source,
+    o.utm_medium AS utm_medium,
+    o.utm_campaign AS utm_campaign,
+    multiIf(match(lower(o.utm_medium), '^(cpc|ppc|cpm|cpv|cpa|display|banner|retargeting|paid)'), 'paid', match(lower(o.utm_medium), '^(e-?mail|newsletter)') OR match(lower(o.utm_source), '^(e-?mail|newsletter)'), 'email', match(lower(o.utm_medium), '^affiliate'), 'affiliate', match(lower(o.utm_medium), '^social') OR match(lower(o.utm_source), '(^|\\.)(facebook|instagram|tiktok|pinterest|linkedin|reddit|youtube|snapchat|threads|twitter)(\\.|$)|^(t\\.co|x\\.com)$') OR match(lower(o.referrer), '(^|\\.)(facebook|instagram|tiktok|pinterest|linkedin|reddit|youtube|snapchat|threads|twitter)(\\.|$)|^(t\\.co|x\\.com)$'), 'social', (lower(o.utm_medium) = 'organic') OR match(lower(o.referrer), '(^|\\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant|startpage|kagi)\\.|^search\\.brave\\.com$'), 'search', (lower(o.utm_medium) != '') OR (lower(o.utm_source) != ''), 'campaign', lower(o.referrer) != '', 'referral', 'direct') AS channel,
+    o.country AS country,
+    o.device AS device,
+    o.browser AS browser,
+    o.os AS os
+FROM
+(
+    SELECT
+        s.site AS site,
+        max(s.environment) AS environment,
+        lower(hex(s.session)) AS session,
+        if(max(s.visitor) = toFixedString('', 16), '', lower(hex(max(s.visitor)))) AS visitor,
+        min(s.started_at) AS started_at,
+        max(s.ended_at) AS ended_at,
+        toUInt32(least(greatest(dateDiff('second', min(s.started_at), max(s.ended_at)), 0), 4294967295)) AS seconds,
+        uniqExactMerge(s.events) AS events,
+        uniqExactMerge(s.pageviews) AS pageviews,
+        uniqExactMerge(s.product_views) AS product_views,
+        uniqExactMerge(s.cart_adds) AS cart_adds,
+        uniqExactMerge(s.checkout_starts) AS checkout_starts,
+        length(groupUniqArrayArray(s.orders)) AS orders,
+        argMinMerge(s.entry_path) AS entry_path,
+        argMaxMerge(s.exit_path) AS exit_path,
+        argMinMerge(s.referrer) AS referrer,
+        argMinMerge(s.utm_source) AS utm_source,
+        argMinMerge(s.utm_medium) AS utm_medium,
+        argMinMerge(s.utm_campaign) AS utm_campaign,
+        argMinMerge(s.country) AS country,
+        argMinMerge(s.device) AS device,
+        argMinMerge(s.browser) AS browser,
+        argMinMerge(s.os) AS os
+    FROM beckon.sessions AS s
+    WHERE s.expires > today()
+    GROUP BY
+        s.site,
+        s.session
+) AS o;
 
 CREATE VIEW beckon.v_visitors
 (

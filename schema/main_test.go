@@ -204,9 +204,11 @@ func amount(s string) *decimal.Decimal {
 	return &d
 }
 
-func columns() string {
+func columns() string { return columnsOf[row]() }
+
+func columnsOf[T any]() string {
 	var names []string
-	for f := range reflect.TypeFor[row]().Fields() {
+	for f := range reflect.TypeFor[T]().Fields() {
 		names = append(names, "`"+f.Tag.Get("ch")+"`")
 	}
 	return strings.Join(names, ", ")
