@@ -33,16 +33,11 @@ type Config struct {
 	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`
 }
 
-// validate lists every wrong setting with how to set it right.
+// validate lists every wrong setting with how to set it right. What can only be found out by taking it, as a port
+// is, gather finds out.
 func (c *Config) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !service.IsAddress(c.Listen) {
-		fault("--listen %q is no address: write host:port, such as 127.0.0.1:8081", c.Listen)
-	}
-	if !service.IsAddress(c.Admin) {
-		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8091", c.Admin)
-	}
 	if !service.IsPathPrefix(c.PathPrefix) {
 		fault("--path-prefix %q must begin with a slash and not end with one, such as /px", c.PathPrefix)
 	}

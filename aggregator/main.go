@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/alecthomas/kong"
 	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"beckon/aggregator/decision"
 	"beckon/aggregator/eligibility"
@@ -60,10 +62,29 @@ type parts struct {
 	sites  *site.Registry
 	keys   *keyring.Ring
 	issuer *token.Issuer
+
+	decisions       *spool.Spool
+	suppressed      *suppress.List
+	public, private net.Listener
 }
 
-// gather reads everything that can be wrong before anything is started, and lists all of it at once.
-func (c *Config) gather() (*parts, error) {
+// close lets go of what is open.
+func (p *parts) close(log *slog.Logger) {
+	if p.public != nil {
+		p.public.Close()
+		p.private.Close()
+	}
+	if p.suppressed != nil {
+		p.suppressed.Close()
+	}
+	if p.decisions != nil {
+		service.CloseSpool(p.decisions, log)
+	}
+}
+
+// gather reads and takes everything that can be wrong before anything is started, and lists all of it at once. The
+// ports come last: nobody waits at them for a spool that takes its time.
+func (c *Config) gather(log *slog.Logger, reg prometheus.Registerer) (*parts, error) {
 	var p parts
 	faults := []error{c.validate()}
 	fault := func(flag string, err error) {
@@ -78,7 +99,17 @@ func (c *Config) gather() (*parts, error) {
 	fault("--keyring-dir", err)
 	p.sites, err = site.Open(c.Sites, service.HaveKeys(p.keys), p.rules.check)
 	fault("--sites", err)
+	p.decisions, err = spool.Open(c.SpoolDir, spool.Options{MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
+	fault("--spool-dir", err)
+	if p.keys != nil { // its place is beside them
+		p.suppressed, err = suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{Log: log, Registerer: reg})
+		fault("--keyring-dir", err)
+	}
+	if p.public, p.private, err = service.Listen(c.Listen, c.Admin); err != nil {
+		faults = append(faults, err)
+	}
 	if err := errors.Join(faults...); err != nil {
+		p.close(log)
 		return nil, err
 	}
 	p.rules.use(p.sites.File())
@@ -93,25 +124,18 @@ func (c *Config) gather() (*parts, error) {
 // serve is the drawing of the service: its parts, in the order in which data passes them. They stop
 // from the end, so that an answer given last is still recorded and loaded.
 func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
-	p, err := c.gather()
+	reg := admin.NewRegistry("aggregator")
+	p, err := c.gather(log, reg)
 	if err != nil {
 		return err
 	}
-	reg := admin.NewRegistry("aggregator")
-	decisions, err := spool.Open(c.SpoolDir, spool.Options{MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, Log: log, Registerer: reg})
-	if err != nil {
-		return fmt.Errorf("--spool-dir: %w", err)
-	}
-	defer service.CloseSpool(decisions, log)
+	defer p.close(log)
+	decisions, suppressed := p.decisions, p.suppressed
 	store, err := feature.NewStore(c.Visitors)
 	if err != nil {
 		return fmt.Errorf("--visitors: %w", err)
 	}
-	suppressed, err := suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{OnNew: store.Drop, Log: log, Registerer: reg})
-	if err != nil {
-		return err
-	}
-	defer suppressed.Close()
+	suppressed.OnNew = store.Drop // who is on the list already, no profile has come for yet
 	store.Refuse(suppressions{p.keys, suppressed})
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	reader := feature.NewReader(c.Database, connect)
@@ -138,15 +162,11 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		{Name: "suppressed", Ready: suppressed.Err},
 		{Name: "features", Ready: func() error { return featuresReady(follower) }},
 	}, pages)}
-	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
-	if err != nil {
-		return err
-	}
 
 	stop := service.Deadline{Within: c.DrainTimeout}
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, syscall.SIGINT, syscall.SIGTERM))
-	g.Add(func() error { return server.Serve(publicPort) }, func(error) {
+	g.Add(func() error { return server.Serve(p.public) }, func(error) {
 		ctx, cancel := stop.Context()
 		defer cancel()
 		if err := server.Shutdown(ctx); err != nil {
@@ -168,8 +188,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { p.issuer.Watch(ctx, token.ReloadEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, decisions) }))
-	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
-	log.Info("aggregator serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),
+	g.Add(func() error { return private.Serve(p.private) }, func(error) { private.Close() })
+	log.Info("aggregator serves", "listen", p.public.Addr().String(), "admin", p.private.Addr().String(),
 		"sites", len(p.sites.File().Sites), "version", admin.Version)
 
 	err = g.Run()

@@ -55,18 +55,13 @@ type settings struct {
 	sync    spool.Sync
 }
 
-// settings reads what needs reading; its error lists every wrong setting with how to set it right.
+// settings reads what needs reading; its error lists every wrong setting with how to set it right. What can
+// only be found out by taking it, as a port is, gather finds out.
 func (c *Config) settings() (settings, error) {
 	var s settings
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 
-	if !service.IsAddress(c.Listen) {
-		fault("--listen %q is no address: write host:port, such as 127.0.0.1:8080", c.Listen)
-	}
-	if !service.IsAddress(c.Admin) {
-		fault("--admin %q is no address: write host:port, such as 127.0.0.1:8090", c.Admin)
-	}
 	if c.DevSwitches && !service.IsLoopback(c.Listen) {
 		fault("--dev-switches lets anybody who can reach %s rewrite cookies: use a loopback --listen address, or leave it out", c.Listen)
 	}

@@ -175,12 +175,16 @@ func (cmd *importCmd) gather(log *slog.Logger) (*ingest.Lines, *suppress.List, e
 	if info, err := os.Stat(filepath.Join(cmd.SpoolDir, "spool")); err == nil && info.Mode().IsRegular() {
 		fault("--spool-dir", fmt.Errorf("%s is the spool of a service: name a folder of the import's own", cmd.SpoolDir))
 	}
-	if len(faults) > 0 {
-		return nil, nil, errors.Join(faults...)
+	var suppressed *suppress.List
+	if keys != nil { // its place is beside them
+		suppressed, err = suppress.Open(suppress.Dir(cmd.KeyringDir), suppress.Options{Log: log, Registerer: prometheus.NewRegistry()})
+		fault("--keyring-dir", err)
 	}
-	suppressed, err := suppress.Open(suppress.Dir(cmd.KeyringDir), suppress.Options{Log: log, Registerer: prometheus.NewRegistry()})
-	if err != nil {
-		return nil, nil, err
+	if len(faults) > 0 {
+		if suppressed != nil {
+			suppressed.Close()
+		}
+		return nil, nil, errors.Join(faults...)
 	}
 	lines, err := ingest.NewLines(ingest.Config{Sites: sites, Keys: keys, Suppressed: suppressed, Log: log}, cmd.Site)
 	if err != nil {

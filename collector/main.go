@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"syscall"
@@ -110,13 +111,31 @@ func (*keyringServerKeyCmd) Run() error {
 // parts is what a start needs of the world outside, each part good or reported.
 type parts struct {
 	settings
-	sites *site.Registry
-	keys  *keyring.Ring
-	days  *daykey.Keys
-	geo   *geofile.File // nil: no countries
+	sites           *site.Registry
+	keys            *keyring.Ring
+	days            *daykey.Keys
+	geo             *geofile.File // nil: no countries
+	events          *spool.Spool
+	suppressed      *suppress.List
+	public, private net.Listener
 }
 
-// gather reads everything that can be wrong before anything is started, and lists all of it at once.
+// close lets go of what is open.
+func (p *parts) close(log *slog.Logger) {
+	if p.public != nil {
+		p.public.Close()
+		p.private.Close()
+	}
+	if p.suppressed != nil {
+		p.suppressed.Close()
+	}
+	if p.events != nil {
+		service.CloseSpool(p.events, log)
+	}
+}
+
+// gather reads and takes everything that can be wrong before anything is started, and lists all of it at once. The
+// ports come last: nobody waits at them for a spool that takes its time.
 func (c *Config) gather(log *slog.Logger, reg prometheus.Registerer) (*parts, error) {
 	var p parts
 	var faults []error
@@ -146,7 +165,17 @@ func (c *Config) gather(log *slog.Logger, reg prometheus.Registerer) (*parts, er
 		p.geo, err = geofile.Open(c.Geo)
 		fault("--geo", err)
 	}
+	p.events, err = spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, FS: disk, Log: log, Registerer: reg})
+	fault("--spool-dir", err)
+	if p.keys != nil { // its place is beside them
+		p.suppressed, err = suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{Log: log, Registerer: reg})
+		fault("--keyring-dir", err)
+	}
+	if p.public, p.private, err = service.Listen(c.Listen, c.Admin); err != nil {
+		faults = append(faults, err)
+	}
 	if len(faults) > 0 {
+		p.close(log)
 		return nil, errors.Join(faults...)
 	}
 	return &p, nil
@@ -161,16 +190,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	reg.MustRegister(p.geo)
-	events, err := spool.Open(c.SpoolDir, spool.Options{Sync: p.sync, MaxBytes: c.SpoolMaxBytes, Reserve: c.SpoolReserve, FS: disk, Log: log, Registerer: reg})
-	if err != nil {
-		return fmt.Errorf("--spool-dir: %w", err)
-	}
-	defer service.CloseSpool(events, log)
-	suppressed, err := suppress.Open(suppress.Dir(c.KeyringDir), suppress.Options{Log: log, Registerer: reg})
-	if err != nil {
-		return err
-	}
-	defer suppressed.Close()
+	defer p.close(log)
+	events, suppressed := p.events, p.suppressed
 	public, err := ingest.New(ingest.Config{
 		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Suppressed: suppressed,
 		Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
@@ -188,15 +209,11 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
 		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}, {Name: "suppressed", Ready: suppressed.Err}},
 		map[string]http.Handler{"/ledger": ledgerPage(events), "/day-keys": p.days})}
-	publicPort, privatePort, err := service.Listen(c.Listen, c.Admin)
-	if err != nil {
-		return err
-	}
 
 	stop := service.Deadline{Within: c.DrainTimeout}
 	var g run.Group
 	g.Add(run.SignalHandler(ctx, syscall.SIGINT, syscall.SIGTERM))
-	g.Add(func() error { return public.Serve(publicPort) }, func(error) {
+	g.Add(func() error { return public.Serve(p.public) }, func(error) {
 		ctx, cancel := stop.Context()
 		defer cancel()
 		if err := public.Shutdown(ctx); err != nil {
@@ -210,8 +227,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	g.Add(service.Loop(func(ctx context.Context) error { p.sites.Watch(ctx, watchEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { p.geo.Watch(ctx, watchGeoEvery, log); return nil }))
 	g.Add(service.Loop(func(ctx context.Context) error { return service.FailedSpool(ctx, events) }))
-	g.Add(func() error { return private.Serve(privatePort) }, func(error) { private.Close() })
-	log.Info("collector serves", "listen", publicPort.Addr().String(), "admin", privatePort.Addr().String(),
+	g.Add(func() error { return private.Serve(p.private) }, func(error) { private.Close() })
+	log.Info("collector serves", "listen", p.public.Addr().String(), "admin", p.private.Addr().String(),
 		"sites", len(p.sites.File().Sites), "version", admin.Version)
 
 	err = g.Run()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"beckon/internal/keyring"
+	"beckon/internal/suppress"
 )
 
 const sitesText = `
@@ -67,14 +69,14 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 		"--spool-max-bytes=5", "--spool-reserve=-1", "--clickhouse-dsn=clickhouse://u:hunter2@host:port", "--database=a b", "--drain-timeout=0s", "--dev-switches",
 		"--limit-client=-1", "--limit-network=100000001", "--limit-site=-1", "--trusted-proxy-secret-file="+dir+"/none.secret",
 		"--sites="+dir+"/none.yaml", "--keyring-dir="+dir+"/none", "--geo="+dir+"/none.mmdb",
-		"--volatile-dir=/proc/none", "--day-keys-from=http://u:hunter2@host/", "--peer-secret-file="+dir+"/none")
+		"--spool-dir=/proc/none", "--volatile-dir=/proc/none", "--day-keys-from=http://u:hunter2@host/", "--peer-secret-file="+dir+"/none")
 	_, err := c.gather(slog.New(slog.DiscardHandler), nil)
 	if err == nil {
 		t.Fatal("it would start")
 	}
 	for _, part := range []string{
 		"--listen", "--admin", "--path-prefix", `--trusted-proxy "everybody"`, "--spool-max-bytes", "--spool-reserve", "--clickhouse-dsn", "--database",
-		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--trusted-proxy-secret-file", "--sites", "--keyring-dir", "--geo", "--day-keys-from", "--peer-secret-file", "beckon-collector keyring init",
+		"--drain-timeout", "--dev-switches", "--limit-client", "--limit-network", "--limit-site", "--trusted-proxy-secret-file", "--sites", "--keyring-dir", "--spool-dir", "--geo", "--day-keys-from", "--peer-secret-file", "beckon-collector keyring init",
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%s is not named in:\n%v", part, err)
@@ -83,6 +85,52 @@ func TestEveryFaultOfTheConfigurationIsReportedAtOnce(t *testing.T) {
 	if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "10.77.") {
 		t.Errorf("says too much:\n%v", err)
 	}
+}
+
+// What can only be found out by taking it is on the same list: a start that fails once fails with all of it.
+func TestWhatCannotBeTakenIsReportedAtOnce(t *testing.T) {
+	c := ready(t)
+	c.PathPrefix = "px/"
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	c.Listen, c.Admin = taken.Addr().String(), taken.Addr().String()
+	if err := os.WriteFile(c.SpoolDir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	suppressed := suppress.Dir(c.KeyringDir)
+	if err := os.Mkdir(suppressed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(suppressed, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.gather(slog.New(slog.DiscardHandler), nil)
+	if err == nil {
+		t.Fatal("it would start")
+	}
+	for _, part := range []string{"--path-prefix", "--listen: ", "--admin: ", "--spool-dir: ", "chmod 2770 " + suppressed} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%s is not named in:\n%v", part, err)
+		}
+	}
+
+	// Nothing is held back by a start that failed: the next one finds all of it free.
+	c.PathPrefix, c.Listen = "", "127.0.0.1:0"
+	if err := errors.Join(os.Remove(c.SpoolDir), os.Chmod(suppressed, 0o770)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.gather(slog.New(slog.DiscardHandler), nil); err == nil || strings.Contains(err.Error(), "--spool-dir") {
+		t.Fatalf("got %v, want the port alone", err)
+	}
+	c.Admin = "127.0.0.1:0"
+	p, err := c.gather(slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.close(slog.New(slog.DiscardHandler))
 }
 
 func TestSecretOfProxiesIsReadFromAFileThatOthersCannotRead(t *testing.T) {
@@ -142,7 +190,7 @@ func TestDevSwitchesNeedALoopbackAddress(t *testing.T) {
 	for listen, refused := range map[string]bool{"0.0.0.0:0": true, ":0": true, "192.0.2.1:80": true, "127.0.0.1:0": false, "localhost:0": false, "[::1]:0": false} {
 		c := ready(t)
 		c.Listen, c.DevSwitches = listen, true
-		if _, err := c.gather(slog.New(slog.DiscardHandler), nil); (err != nil) != refused {
+		if _, err := c.settings(); (err != nil) != refused {
 			t.Errorf("%s: %v", listen, err)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // Listen takes the public and the private port of a service. The error names the flags, --listen and
 // --admin, of those that it could not take.
 func Listen(listen, admin string) (public, private net.Listener, err error) {
-	public, publicErr := net.Listen("tcp", listen)
-	private, privateErr := net.Listen("tcp", admin)
+	public, publicErr := take(listen)
+	private, privateErr := take(admin)
 	if publicErr == nil && privateErr == nil {
 		return public, private, nil
 	}
@@ -21,6 +21,13 @@ func Listen(listen, admin string) (public, private net.Listener, err error) {
 		}
 	}
 	return nil, nil, errors.Join(portFault("--listen", publicErr), portFault("--admin", privateErr))
+}
+
+func take(addr string) (net.Listener, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, fmt.Errorf("%q is no address: write host:port, such as 127.0.0.1:8080", addr)
+	}
+	return net.Listen("tcp", addr)
 }
 
 func portFault(flag string, err error) error {

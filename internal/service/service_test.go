@@ -33,6 +33,8 @@ func TestListenNamesTheFlagOfEachPortItCannotTake(t *testing.T) {
 	f(taken.Addr().String(), free, "--listen")
 	f(free, taken.Addr().String(), "--admin")
 	f(taken.Addr().String(), taken.Addr().String(), "--listen", "--admin")
+	f("nowhere", free, "--listen")
+	f("8080", "8090", "--listen", "--admin")
 
 	public, private, err := Listen(free, free)
 	if err != nil {

@@ -6,12 +6,6 @@ import (
 	"strings"
 )
 
-// IsAddress reports whether addr is host:port.
-func IsAddress(addr string) bool {
-	_, _, err := net.SplitHostPort(addr)
-	return err == nil
-}
-
 // IsLoopback reports whether only this machine can reach addr.
 func IsLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
