@@ -110,6 +110,36 @@ func TestShopServerPassesOnWhatTheVisitorWants(t *testing.T) {
 	}
 }
 
+// A refund from the back office names an order, and not the person. Whether that person agreed to be known the loader
+// finds out, so the order's key goes as far as the spool; whatever is known of the person decides here.
+func TestARefundThatNamesNobodyKeepsItsOrderForTheLoader(t *testing.T) {
+	s := openShop(t)
+	bought := strings.Replace(purchase, `"i":"019df26e-2d00-75af-89e3-8d27c16b05af",`, "", 1)
+	refund := strings.Replace(bought, "purchase", "refund", 1)
+	f := func(name string, keeps bool, body string, changes ...with) {
+		t.Helper()
+		if got := s.tell("asks", body, changes...); got.StatusCode != 204 {
+			t.Fatalf("%s: got %d %q", name, got.StatusCode, got.reason())
+		}
+		all := s.stored()
+		e := all[len(all)-1]
+		if e.Lane != privacy.LaneCount || (e.Order != [16]byte{}) != keeps || e.Coupon != [16]byte{} || e.Customer != [16]byte{} || e.Visitor != [16]byte{} {
+			t.Errorf("%s: lane %s, order %x, coupon %x, customer %x, visitor %x", name, e.Lane, e.Order, e.Coupon, e.Customer, e.Visitor)
+		}
+	}
+	says := func(c string) string { return strings.Replace(batch("asks", refund), `"e":`, `"c":`+c+`,"e":`, 1) }
+	visitor := header("Beckon-Visitor", s.shopper("asks"))
+	s.stored()
+	f("nobody", true, batch("asks", refund))
+	f("a purchase of nobody", false, batch("asks", bought))
+	f("a customer who denies", false, says(no))
+	f("GPC", false, batch("asks", refund), header("Sec-GPC", "1"))
+	f("opted out", false, batch("asks", refund), withCookie("_bk_out", "1"))
+	f("a visitor whom GPC lowers", false, batch("asks", refund), visitor, header("Sec-GPC", "1"))
+	f("a visitor who withdraws", false, says(no), visitor)
+	f("a visitor who said no", false, batch("asks", refund), visitor)
+}
+
 // Where the collector granted a lane by the shopper's country, the shop's server need not know it.
 func TestLaneThatACountryGrantedStandsForTheShopServer(t *testing.T) {
 	s := openShop(t, func(c *Config) { c.Geo = everywhere{} })

@@ -50,6 +50,21 @@ func (r *reader) past(more string) string {
 	return fmt.Sprintf(`{"s":"demo","n":"purchase","t":%d%s}`, r.now().Add(-7*24*time.Hour).UnixMilli(), more)
 }
 
+// As from the shop's server: see TestARefundThatNamesNobodyKeepsItsOrderForTheLoader.
+func TestAnOldRefundThatNamesNobodyKeepsItsOrderForTheLoader(t *testing.T) {
+	r := readLines(t, "")
+	f := func(keeps bool, more string) {
+		t.Helper()
+		line := strings.NewReplacer("demo", "reports", "purchase", "refund").Replace(r.past(`,"p":{"order":"A-1"}` + more))
+		if e := r.read(1, line); e.Lane == privacy.LaneDecide || (e.Order != [16]byte{}) != keeps {
+			t.Errorf("%s: lane %s, order %x", line, e.Lane, e.Order)
+		}
+	}
+	f(true, "")
+	f(false, `,"visitor":"customer-7"`)
+	f(false, `,"c":`+no)
+}
+
 func TestALineOfHistoryPassesThePrivacyStep(t *testing.T) {
 	r := readLines(t, "asks")
 	e := r.read(1, r.past(`,"visitor":"customer-7","session":"visit-9","country":"DE","device":"tablet","u":"https://shop.example/mail/a@b.example?utm_source=mail&q=x","r":"https://news.example/a",`+

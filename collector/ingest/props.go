@@ -160,16 +160,25 @@ func (r *request) label(v *fastjson.Value, dst *privacy.Label) bool {
 	return true
 }
 
-// secret reads a word that is kept as a keyed hash, and only of visitors who agreed to be known.
+// secret reads a word that is kept as a keyed hash, and only of visitors who agreed to be known. The order of a
+// refund that names nobody goes as far as the spool: the loader finds out whether its customer agreed.
 func (r *request) secret(v *fastjson.Value, purpose string, dst *privacy.ID) bool {
 	word, ok := r.written(v)
 	if !ok || len(word) > event.MaxStringBytes {
 		return false
 	}
-	if r.visitor.lane == privacy.LaneDecide {
+	if r.visitor.lane == privacy.LaneDecide || dst == &r.event.Order && r.namesOrderOnly() {
 		*dst = privacy.KeyedID(&r.tenant.keys.Order, purpose, word)
 	}
 	return true
+}
+
+// namesOrderOnly reports whether a refund comes from the shop's back office: it says which order it is of, and neither
+// who bought nor what they chose, so that its lane is the site's default.
+func (r *request) namesOrderOnly() bool {
+	v := &r.visitor
+	return r.event.Kind == event.Refund && (v.cause == privacy.CauseDefault || v.cause == privacy.CauseCountry) &&
+		!v.linked && v.revoked.IsZero() && len(r.old.visitor) == 0
 }
 
 func (r *request) amount(v *fastjson.Value, dst *event.Amount) bool {

@@ -19,6 +19,7 @@ func Events() *Table[event.Stored] {
 		// PARTITION BY toYYYYMM(received_at)
 		Partition: func(e *event.Stored) string { return time.UnixMilli(e.ReceivedAt).UTC().Format("200601") },
 		Decode:    func(record []byte, row *event.Stored) error { return row.Decode(record) },
+		referral:  &refundsOfOrders,
 		Columns: []Column[event.Stored]{
 			WordCol("site", func(e *event.Stored) string { return e.Site }),
 			WordCol("environment", func(e *event.Stored) string { return e.Environment }),

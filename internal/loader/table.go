@@ -24,7 +24,8 @@ type Table[R any] struct {
 	Partition func(*R) string
 	Refill    func(ctx context.Context, c driver.Conn, database, spoolHex string, segment uint64) error
 
-	sequence uint64 // of the record in hand
+	referral *referral[R] // nil: no row refers to anything
+	sequence uint64       // of the record in hand
 }
 
 // Column is one column of a table: where its values come from, and those that are gathered. A batch is
@@ -150,8 +151,8 @@ func (t *Table[R]) refill(ctx context.Context, conn driver.Conn, database string
 
 // decode checks every record of the batch and keeps none.
 func (t *Table[R]) decode(b *spool.Batch, but map[string]bool) (decoded, error) {
-	d := &checked[R]{table: t, batch: b, but: but}
-	err := d.each(func(uint64, *R) error { d.n++; return nil }, func(bad refusal) { d.bad = append(d.bad, bad) })
+	d := &checked[R]{table: t, batch: b, but: but, asked: map[ref]bool{}, given: map[ref]bool{}}
+	err := d.each(func(uint64, *R) error { d.n++; return nil }, func(bad refusal) { d.bad = append(d.bad, bad) }, d.refer)
 	return d, err
 }
 
@@ -162,19 +163,23 @@ type checked[R any] struct {
 	but   map[string]bool
 	n     int
 	bad   []refusal
+
+	asked, given map[ref]bool // by its rows, also those that are not to be sent
 }
 
 func (d *checked[R]) rows() int          { return d.n }
 func (d *checked[R]) refused() []refusal { return d.bad }
 
-// each calls good for every row that is to be sent, and bad for every record that is none.
-func (d *checked[R]) each(good func(sequence uint64, row *R) error, bad func(refusal)) error {
+// each calls good for every row that is to be sent, bad for every record that is none, and first before it knows
+// whether the row is to be sent.
+func (d *checked[R]) each(good func(sequence uint64, row *R) error, bad func(refusal), first func(*R)) error {
 	return d.batch.Records(func(sequence uint64, record []byte) error {
 		var row R
 		if err := d.table.Decode(record, &row); err != nil {
 			bad(refusal{sequence, append([]byte(nil), record...), err})
 			return nil
 		}
+		first(&row)
 		if len(d.but) > 0 && d.but[d.table.Partition(&row)] {
 			return nil
 		}
@@ -189,6 +194,9 @@ const chunkRows = 2048
 // insert sends all rows as one block. The batch object is used once and thrown away: a second Send
 // on it would send the rows twice without an error (clickhouse-go), and the context is fixed here.
 func (d *checked[R]) insert(ctx context.Context, conn driver.Conn, database string) error {
+	if err := d.lookUp(ctx, conn, database); err != nil {
+		return err
+	}
 	columns := d.table.columns(d.batch.ID)
 	names := make([]string, len(columns))
 	for i, c := range columns {
@@ -224,7 +232,7 @@ func (d *checked[R]) insert(ctx context.Context, conn driver.Conn, database stri
 			return flush()
 		}
 		return nil
-	}, func(refusal) {})
+	}, func(refusal) {}, d.settle)
 	if err == nil && gathered > 0 {
 		err = flush()
 	}
