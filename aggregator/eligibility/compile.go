@@ -90,6 +90,21 @@ func (p *Program) Reads(siteID string) []string {
 	return nil
 }
 
+// Matches evaluates an offer's rule alone. An offer that the site does not have, or that is for everyone, matches
+// nobody.
+func (p *Program) Matches(siteID, offerID string, f *feature.Features) (bool, error) {
+	s := p.sites[siteID]
+	if s == nil {
+		return false, errUnknownSite
+	}
+	for _, o := range s.offers {
+		if o.ID == offerID && o.rule != nil {
+			return o.matches(f)
+		}
+	}
+	return false, nil
+}
+
 func newOffer(s *site.Site, o *site.Offer) *offer {
 	share := s.HoldoutShare(o)
 	return &offer{

@@ -162,3 +162,18 @@ func Listens(addr string, within time.Duration) error {
 		}
 	}
 }
+
+// CPUProfile writes a profile of a service of ours to a file.
+func CPUProfile(s *Server, d time.Duration, file string) error {
+	resp, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.Admin, int(d.Seconds())))
+	if err != nil {
+		return fmt.Errorf("profile %s: %w", s.Name, err)
+	}
+	defer resp.Body.Close()
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("profile %s: %w", s.Name, err)
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
+}
