@@ -90,7 +90,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	issuer, err := keys.Issuer()
+	issuer, err := token.NewIssuer(keys.Issuer, time.Now)
 	if err != nil {
 		return err
 	}
@@ -114,12 +114,14 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	defer suppressed.Close()
 	store.Refuse(lists{siteKeys, suppressed})
-	down := func(context.Context) (driver.Conn, error) { return nil, errors.New("there is no ClickHouse in this bench") }
+	down := func(context.Context) (driver.Conn, error) {
+		return nil, errors.New("there is no ClickHouse in this bench")
+	}
 	reader := feature.NewReader("beckon", down)
 	defer reader.Close()
 	recorder := decision.NewRecorder(decisions, time.Now, log, reg)
 	server := decision.New(decision.Config{
-		Program: func() *eligibility.Program { return program }, Keys: keys, Suppressed: suppressed, SigningKey: issuer[0], JWKS: token.JWKS(issuer),
+		Program: func() *eligibility.Program { return program }, Keys: keys, Suppressed: suppressed, Tokens: issuer,
 		Issuer: "https://shop.example", Store: store, Cold: feature.NewCold(reader, store, log), CompleteAt: time.Now, Recorder: recorder,
 		Agents: privacy.NewAgents(20_000), ColdDeadline: 25 * time.Millisecond, StaleAfter: time.Hour, Log: log, Registerer: reg,
 	})
