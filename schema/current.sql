@@ -1067,7 +1067,7 @@ COMMENT 'One session each, as mergeable states. Analysts read v_sessions';
 
 CREATE TABLE beckon.suppressed
 (
-    `site` LowCardinality(String) COMMENT 'Site id',
+    `site` LowCardinality(String) COMMENT 'Site id; empty = told from the list of a host, because the row of the withdrawal did not come',
     `suppress_key` FixedString(16) COMMENT 'Second keyed hash of the visitor: names nobody in any other table once the consent row is gone' CODEC(ZSTD(1)),
     `cause` LowCardinality(String) COMMENT 'opt-out, or denied: a consent was withdrawn',
     `at` DateTime64(3, 'UTC') COMMENT 'When the collector was told' CODEC(ZSTD(1)),

@@ -23,7 +23,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "beckon_suppress_damaged_lines_total", Help: "Lines of the list of suppressed visitors that could not be read.",
 		}),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "beckon_suppress_failures_total", Help: "Failures to write the list of suppressed visitors, to hold more of them, or to ask ClickHouse for those of other hosts.",
+			Name: "beckon_suppress_failures_total", Help: "Failures to write the list of suppressed visitors, to hold more of them, or to ask and tell ClickHouse of those of other hosts.",
 		}, []string{"what"}),
 		gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "beckon_suppress_failing", Help: "1 while the list of suppressed visitors cannot be read or written.",

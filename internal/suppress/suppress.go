@@ -3,10 +3,12 @@
 //
 //	collector --Add--> suppressed/list --read every 100 ms--> every collector and aggregator of the host
 //	    \--consent row--> spool --> events --> suppressed (table) --asked every second--> all other hosts
+//	      suppressed/list --what the table does not have a minute later--> suppressed (table)
 //
 // Promises. When Add returns nil, the entry is fsynced; it is in force in this process from the moment Add
 // is called, also when the disk refuses it, and is then tried again until it is written. Other processes
-// of the host know it within a second (list.go), other hosts as soon as ClickHouse has it (table.go). An
+// of the host know it within a second (list.go), other hosts as soon as ClickHouse has it (table.go); a line is
+// enough for that, also where the row never came to be: a full spool, a crash between the two. An
 // entry is a second keyed hash of the visitor's id: whoever reads the file cannot say which rows in
 // ClickHouse are meant, and without the site's keys nobody can. It lives as long as the cookie can. A
 // torn, damaged, truncated or deleted file costs nothing that a running process knows: it writes it anew.
@@ -95,11 +97,12 @@ type mark struct {
 	millis  uint16 // of that second
 	cause   privacy.Cause
 	kept    bool // the file has it
+	told    bool // ClickHouse has it
 }
 
 func markOf(e Entry, kept bool) mark {
 	at := max(0, e.At.UnixMilli())
-	return mark{uint32(at / 1000), uint16(at % 1000), e.Cause, kept}
+	return mark{seconds: uint32(at / 1000), millis: uint16(at % 1000), cause: e.Cause, kept: kept}
 }
 
 func (m mark) at() time.Time { return time.UnixMilli(int64(m.seconds)*1000 + int64(m.millis)) }
@@ -201,7 +204,7 @@ func (l *List) enter(entries []Entry, owed bool) (news []privacy.ID, err error) 
 			// The first no stands. Of two that came side by side the opt-out is the wider one.
 			old.kept = old.kept || m.kept
 			if m.cause == privacy.CauseOptOut && old.cause != m.cause {
-				old.cause, old.kept = m.cause, m.kept
+				old.cause, old.kept, old.told = m.cause, m.kept, false
 				if owed {
 					l.owed[e.Key] = struct{}{}
 				}

@@ -21,9 +21,14 @@ const (
 	askTimeout   = 10 * time.Second
 	askBack      = 45 * time.Minute // a row is seen at most this long after its time: longer than a loader waits for an insert
 	errorBackoff = 5 * time.Second
+
+	// A row takes a second or two by way of the spool. Later than this it may never come: the list tells it.
+	tellAfter = time.Minute
+	tellEvery = time.Minute
+	maxTold   = 10_000 // at once
 )
 
-// Table is what the other hosts know, by way of ClickHouse.
+// Table is what the other hosts know, by way of ClickHouse, and how they hear of what is in the list alone.
 type Table struct {
 	List     *List
 	Connect  func(context.Context) (driver.Conn, error)
@@ -32,6 +37,7 @@ type Table struct {
 
 	conn  driver.Conn
 	asked time.Time // ClickHouse's clock at the last answer
+	told  time.Time // ours, when it was last looked for what ClickHouse lacks
 }
 
 // Follow asks for new entries and adds them to the list until ctx ends. While ClickHouse does not answer
@@ -85,6 +91,36 @@ func (t *Table) ask(ctx context.Context) error {
 		return err
 	}
 	t.asked = clock
+	return t.tell(ctx)
+}
+
+// tell puts into the table what the list has and the table, as far as we were told, has not. The site is not known
+// of a line, and nobody needs it: keys of different sites are never alike. Equal rows replace each other, so it does
+// no harm when several processes of a host tell the same.
+func (t *Table) tell(ctx context.Context) error {
+	now := t.List.Now()
+	if now.Sub(t.told) < tellEvery {
+		return nil
+	}
+	entries := t.List.untold(now)
+	if len(entries) > 0 {
+		t.Log.Warn("suppressed visitors did not reach ClickHouse with their rows, telling them from the list", "count", len(entries))
+		batch, err := t.conn.PrepareBatch(ctx, "INSERT INTO "+t.Database+".suppressed (site, suppress_key, cause, at, added_at, expires)")
+		if err != nil {
+			return fmt.Errorf("prepare insert into suppressed: %w", err)
+		}
+		defer batch.Close()
+		for _, e := range entries {
+			key := e.Key.Bytes()
+			if err := batch.Append("", key[:], e.Cause.String(), e.At, t.asked, e.At.Add(life)); err != nil {
+				return fmt.Errorf("append suppressed visitor: %w", err)
+			}
+		}
+		if err := batch.Send(); err != nil {
+			return fmt.Errorf("tell ClickHouse of %d suppressed visitors: %w", len(entries), err)
+		}
+	}
+	t.told = now
 	return nil
 }
 
@@ -125,7 +161,7 @@ func (t *Table) read(ctx context.Context) (entries []Entry, clock time.Time, err
 	return entries, clock, nil
 }
 
-// addMissing adds those entries that are not in force yet: most were written here.
+// addMissing adds those entries that are not in force yet: most were written here. All of them are told.
 func (l *List) addMissing(entries []Entry) error {
 	var missing []Entry
 	l.mu.RLock()
@@ -135,5 +171,30 @@ func (l *List) addMissing(entries []Entry) error {
 		}
 	}
 	l.mu.RUnlock()
-	return l.Add(missing...)
+	err := l.Add(missing...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range entries {
+		// A denial there does not tell of an opt-out here, which is the wider one.
+		if m, ok := l.marks[e.Key]; ok && (m.cause == e.Cause || e.Cause == privacy.CauseOptOut) {
+			m.told = true
+			l.marks[e.Key] = m
+		}
+	}
+	return err
+}
+
+// untold are entries that ClickHouse should have by now. In their last days they are left alone: the table has days,
+// and what is over there would be told for ever.
+func (l *List) untold(now time.Time) (entries []Entry) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for key, m := range l.marks {
+		if !m.told && now.Sub(m.at()) > tellAfter && m.expires().Sub(now) > 48*time.Hour {
+			if entries = append(entries, Entry{key, m.cause, m.at()}); len(entries) == maxTold {
+				break
+			}
+		}
+	}
+	return entries
 }
