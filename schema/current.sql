@@ -1372,7 +1372,14 @@ AS SELECT
     e.consent_policy AS consent_policy,
     nullIf(e.consent_at, toDateTime64(0, 3, 'UTC')) AS consent_at
 FROM beckon.events AS e
-WHERE e.expires > today()
+WHERE (e.expires > today()) AND (NOT ((e.source IN ('pixel', 'beacon')) AND ((e.site, e.environment, e.event_id) IN (
+    SELECT
+        s.site,
+        s.environment,
+        s.event_id
+    FROM beckon.events AS s
+    WHERE (s.source IN ('server', 'import')) AND (s.expires > today())
+))))
 LIMIT 1 BY
     e.site,
     e.environment,
@@ -1382,7 +1389,11 @@ CREATE VIEW beckon.v_events_between
 COMMENT 'Production events of one site and some days (UTC, both included), each id once; columns as in events'
 AS SELECT *
 FROM beckon.events
-WHERE (site = {site:String}) AND ((toDate(occurred_at) >= {since:Date}) AND (toDate(occurred_at) <= {until:Date})) AND (environment = 'production') AND (expires > today())
+WHERE (site = {site:String}) AND ((toDate(occurred_at) >= {since:Date}) AND (toDate(occurred_at) <= {until:Date})) AND (environment = 'production') AND (expires > today()) AND (NOT ((source IN ('pixel', 'beacon')) AND (event_id IN (
+    SELECT event_id
+    FROM beckon.events
+    WHERE (site = {site:String}) AND ((toDate(occurred_at) >= {since:Date}) AND (toDate(occurred_at) <= {until:Date})) AND (environment = 'production') AND (source IN ('server', 'import')) AND (expires > today())
+))))
 LIMIT 1 BY
     site,
     event_id;

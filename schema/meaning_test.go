@@ -233,6 +233,27 @@ func TestViewsShowProductionUnlessAskedAndNothingExpired(t *testing.T) {
 	d.want(t, "SELECT hex(visitor) FROM DB.v_events_between(site = 'demo', since = '"+base.Format(time.DateOnly)+"', until = '"+base.Format(time.DateOnly)+"')", strings.ToUpper(hexOf("anna")))
 }
 
+// A browser and the shop's server may tell of one thing under one id. The server's word is the one that counts,
+// whoever came first.
+func TestEventsOfOneIDAreShownAsTheShopToldThem(t *testing.T) {
+	d := newDB(t)
+	both := func(event, source, value, site string) row {
+		return view("anna", kind("purchase"), func(r *row) {
+			r.EventID, r.Source, r.Value, r.Site = id(event), source, amount(value), site
+		})
+	}
+	d.insert(t, "1", both("first", "beacon", "1", "demo"), both("second", "server", "20", "demo"), both("other site", "server", "20", "zoo"))
+	d.insert(t, "2", both("first", "server", "10", "demo"), both("second", "pixel", "2", "demo"), both("other site", "beacon", "3", "demo"))
+	d.insert(t, "3", both("third", "import", "30", "demo"), both("fourth", "beacon", "4", "demo"), both("fourth", "beacon", "4", "demo"))
+	const want = "[(3,'beacon'),(4,'beacon'),(10,'server'),(20,'server'),(30,'import')]"
+	const list = "SELECT toString(arraySort(groupArray((toUInt8(value), CAST(source, 'String'))))) FROM "
+	for range 3 { // any of two, or always the right one
+		d.want(t, list+"DB.v_events WHERE site = 'demo'", want)
+		day := base.Format("2006-01-02")
+		d.want(t, list+"DB.v_events_between(site = 'demo', since = '"+day+"', until = '"+day+"')", want)
+	}
+}
+
 func TestDecisionsExplainThemselvesOnce(t *testing.T) {
 	d := newDB(t)
 	const insert = `INSERT INTO DB.decisions (site, environment, decided_at, decision_id, visitor, offer, rule, reason, eligible, gates, features, spool, segment, sequence, expires)
