@@ -153,14 +153,14 @@ func (s *Spool) commitLoop() {
 		if o.commit != nil {
 			s.settle(o.commit, s.write(o.commit))
 		}
-		err := s.failure()
-		if err == nil && s.sealDue(o) {
-			err = s.seal()
+		if s.failure() == nil && s.sealDue(o) {
+			s.seal()
 		}
 		if o.seal != nil {
-			o.seal.settle(err)
+			s.jobs <- func() { o.seal.settle(s.failure()) } // behind the sealing
 		}
 		if o.closing {
+			close(s.jobs)
 			return
 		}
 		timer.Reset(s.pause(o.interval))
@@ -196,12 +196,10 @@ func (s *Spool) write(c *commit) error {
 	}
 	began := time.Now()
 	if w := s.writer; w != nil && w.records > 0 && w.size+c.reserved > s.o.SegmentBytes {
-		if err := s.seal(); err != nil {
-			return err
-		}
+		s.seal()
 	}
 	if s.writer == nil {
-		if err := s.create(); err != nil {
+		if err := s.begin(); err != nil {
 			return err
 		}
 	}
@@ -296,7 +294,7 @@ func (s *Spool) sealDue(o order) bool {
 		return true
 	}
 	at, ok := w.sealTime(o.interval)
-	return ok && !time.Now().Before(at)
+	return ok && !time.Now().Before(at) && s.hasNext()
 }
 
 // sealTime is when the segment is sealed if nothing more happens; false: by size alone.
@@ -314,7 +312,7 @@ func (w *writer) sealTime(interval time.Duration) (time.Time, bool) {
 // pause is how long the committer may sleep when nobody wakes it.
 func (s *Spool) pause(interval time.Duration) time.Duration {
 	pause := time.Hour
-	if s.writer != nil {
+	if s.writer != nil && s.hasNext() {
 		if at, ok := s.writer.sealTime(interval); ok {
 			pause = time.Until(at)
 		}
@@ -335,25 +333,5 @@ func (s *Spool) nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
-	}
-}
-
-// syncLoop is SyncOS's promise: what was answered is on the disk a moment later.
-func (s *Spool) syncLoop() {
-	tick := time.NewTicker(osSyncInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stopped:
-			return
-		case <-tick.C:
-		}
-		s.syncing.Lock()
-		if w := s.unsynced.Swap(nil); w != nil {
-			if err := w.file.Sync(); err != nil {
-				_ = s.fail(fmt.Errorf("sync segment %d in the background: %w", w.seg.number, err)) // told by Failed
-			}
-		}
-		s.syncing.Unlock()
 	}
 }

@@ -2,7 +2,8 @@
 // ClickHouse has them. It is append-only segment files in one directory, and nothing else.
 //
 //	Append --> shared buffer --> one committer: write, fsync, wake --> open segment
-//	       --> sealed segment = one immutable batch --> Next, Done (internal/loader)
+//	       --> one keeper: seal, close; the next file ahead --> sealed segment = one immutable batch
+//	       --> Next, Done (internal/loader)
 //
 // This page is for whoever operates a spool or has to repair one. Every promise and every row of the fault table names
 // the test that tries to break it. `beckon-collector spooldump FILE...` shows what a file holds.
@@ -13,6 +14,13 @@
 //     hands of the operating system (SyncOS, synced within 100 ms). An error means that none was accepted.
 //     TestNobodyIsAnsweredBeforeTheSync, TestSlowFsyncsDelayAnswersAndNothingElse,
 //     TestSyncOSAnswersAfterTheWriteAndSyncsInTheBackground, TestAFullDiskRefusesWholeCommitsAndResumes
+//   - Sealing keeps nobody waiting: the next file is made ahead, and the full one is finished (SyncOS: synced) beside the
+//     commits. Segments reach Next in the order of their numbers. While the disk is behind with that, segments
+//     grow to their full size, and then commits wait: at most three are not sealed at once.
+//     TestSealingKeepsNobodyWaiting, TestSegmentsThatWaitForTheKeeperAreFew, TestSealAnswersWhenTheBatchIsThere
+//   - With SyncOS the power may take the end of one segment and leave records of the next, as it may take the middle of a
+//     file and leave its end. Nothing of that was handed out: a batch reaches Next when it is synced, after those before it.
+//     TestPowerLossWithTwoSegmentsUnsynced, TestSealingSyncsWhatItHandsOut
 //   - A sealed segment never changes: the same BatchID always names the same records in the same order, less what the
 //     disk has damaged, also after a crash. A restart seals what was open and never appends to it. Numbers are never used twice.
 //     TestABatchIsTheSameAfterARestart, TestRecoverySyncsWhatItHandsOut, TestNumbersAreNeverUsedTwice
@@ -57,11 +65,12 @@
 // # Files
 //
 // Names of numbered files are twenty digits and an extension. Numbers begin with 1 and rise by one for each
-// segment; one that a full disk kept from being made leaves a gap.
+// segment; one that a full disk kept from being made, or that a crash left empty, leaves a gap.
 //
 //	spool       identity: holds the spool's id, and the lock. Never delete it while others are there: a missing or
 //	            damaged one is made again from their headers.
-//	N.segment   records and counters. Never delete one: it is acknowledged events. Done removes it.
+//	N.segment   records and counters. Never delete one: it is acknowledged events. Done removes it. The one with the
+//	            highest number is empty while it waits for its turn; a stop removes it, or the next start.
 //	N.ids       what is left of a segment that is done, for repeats. Removed when the window has passed. Deleting one by
 //	            hand costs the knowledge of its repeats; never delete the one with the highest number, which keeps that
 //	            number from being used again. When no numbered file is left, the next start takes a new id.
@@ -149,6 +158,9 @@
 //	failing fsync: 503, not ready, exit status       collector.TestAFailingDiskEndsTheServiceWithAnErrorAndLosesNothing
 //	... and pages that the kernel calls clean        TestWhatAFailedFsyncLeftInMemoryIsMadeDurableOrNotHandedOut
 //	slow fsync                                       TestSlowFsyncsDelayAnswersAndNothingElse, TestAppendersWaitWhileTheDiskIsBehind
+//	... of a segment that is sealed                  TestSealingKeepsNobodyWaiting, TestSegmentsThatWaitForTheKeeperAreFew
+//	the file made ahead: kill, no room, EIO          TestASpareLeavesNoTrace, TestASpareForWhichThereIsNoRoomIsMadeByTheCommitThatNeedsIt, TestADiskThatFailsInTheBackgroundEndsAcceptance
+//	power loss with two segments unsynced            TestPowerLossWithTwoSegmentsUnsynced
 //	two processes, the lock of a dead one            TestASecondProcessIsRefusedAndTheLockOfADeadOneIsNot
 //	clock set back or ahead by a day                 TestAClockThatIsSetLosesAndDoublesNothing
 //	a disk that somebody else fills                  TestADiskThatFillsUpIsAFullSpoolBeforeAWriteFails, e2e.TestFullSpoolRefusesAndRecovers

@@ -74,6 +74,11 @@ func inspect(name string, data, beside []byte) (*Inspection, error) {
 	switch {
 	case errors.Is(err, errVersion):
 		return nil, fmt.Errorf("%s: %w", name, err)
+	case in.Type == "segment" && len(data) == 0: // made ahead, and not begun
+		h = header{segment: number}
+		if known, err := parseHeader(beside, identityMagic); err == nil {
+			h.id = known.id
+		}
 	case err != nil:
 		in.Faults = append(in.Faults, "its header is damaged")
 		h = header{segment: number}

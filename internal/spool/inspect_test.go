@@ -57,7 +57,7 @@ func TestInspectShowsWhereTheDamageIs(t *testing.T) {
 	f("a bit", flipped(60), "header damage:39 record commit record commit seal", "39 bytes are no good frame", "1 frames are missing", "it was sealed with 3 records and has 2")
 	f("a bit of the header", flipped(20), "damage:48 record record commit record commit seal", "its header is damaged", "48 bytes are no good frame")
 	f("zeros behind", append(slices.Clone(whole), make([]byte, 10)...), "header record record commit record commit seal damage:10", "10 bytes are no good frame")
-	f("nothing", nil, "", "its header is damaged")
+	f("nothing, as it is before its turn", nil, "")
 
 	in, err := inspect("x/00000000000000000009.rejected", whole, identity)
 	if err != nil {

@@ -93,11 +93,10 @@ func (s *Spool) Ledger() []LedgerLine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := make(counts)
-	for _, seg := range s.sealed {
-		sum.merge(seg.counts)
-	}
-	if s.open != nil {
-		sum.merge(s.open.counts)
+	for _, segs := range [][]*segment{s.sealed, s.unsealed} {
+		for _, seg := range segs {
+			sum.merge(seg.counts)
+		}
 	}
 	sum.merge(s.loose)
 	if s.flying != nil {

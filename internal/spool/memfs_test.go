@@ -221,10 +221,14 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), short
 }
 
+// Close may tell of a fault, but not of a lost power: descriptors die with the process.
 func (f *memFile) Close() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	delete(f.fs.locked, f.node)
+	if f.fs.fault != nil && !f.fs.dead && f.name != "" {
+		return f.fs.fault("close", f.name)
+	}
 	return nil
 }
 

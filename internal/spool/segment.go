@@ -111,33 +111,45 @@ type writer struct {
 	filled   time.Time // first commit with a record in it
 }
 
-// create begins a new segment. It is durable as a file when create returns, its header with the first commit.
-func (s *Spool) create() error {
+// create makes the file of the next segment: empty, and durable as a name.
+func (s *Spool) create() (*writer, error) {
 	number := s.next
 	s.next++ // also when it fails: what is left of a failed file keeps its number
 	name := s.path(number, segmentExt)
 	f, err := s.fs.Create(name)
-	if err == nil {
-		h := header{id: s.id, segment: number, created: s.millis()}
-		if err = writeAt(f, h.appendTo(nil, segmentMagic), 0); err != nil {
-			err = errors.Join(err, f.Close(), s.fs.Remove(name))
-		}
-	}
 	if noRoom(err) {
-		return fmt.Errorf("%w: create segment %d: %w", ErrFull, number, err)
+		return nil, fmt.Errorf("%w: create segment %d: %w", ErrFull, number, err)
 	}
 	if err == nil {
 		err = s.fs.SyncDir(s.dir)
 	}
 	if err != nil {
-		return s.fail(fmt.Errorf("create segment %d: %w", number, err))
+		return nil, s.fail(fmt.Errorf("create segment %d: %w", number, err))
 	}
 	seg := &segment{number: number, file: name, bytes: headerBytes, counts: make(counts)}
-	s.writer = &writer{seg: seg, file: f, seed: checksumSeed(s.id, number), sequence: 1, size: headerBytes}
+	return &writer{seg: seg, file: f, seed: checksumSeed(s.id, number), sequence: 1, size: headerBytes}, nil
+}
+
+// begin makes a new segment the open one. Its header is durable with the first commit, and tells its time.
+func (s *Spool) begin() error {
+	w, err := s.takeNext()
+	if err != nil {
+		return err
+	}
+	h := header{id: s.id, segment: w.seg.number, created: s.millis()}
+	if err := writeAt(w.file, h.appendTo(nil, segmentMagic), 0); err != nil {
+		err = fmt.Errorf("begin segment %d: %w", w.seg.number, errors.Join(err, w.file.Close(), s.fs.Remove(w.seg.file)))
+		if noRoom(err) {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return s.fail(err)
+	}
+	s.writer = w
 	s.mu.Lock()
-	s.open = seg
+	s.unsealed = append(s.unsealed, w.seg)
 	s.used.Add(headerBytes)
 	s.mu.Unlock()
+	s.orderNext()
 	return nil
 }
 
@@ -156,38 +168,4 @@ func (s *Spool) append(w *writer, frames []byte) error {
 		return s.fail(fmt.Errorf("%w; and then take them back: %w", err, undo))
 	}
 	return fmt.Errorf("%w: %w", ErrFull, err)
-}
-
-// seal closes the open segment and hands it to Next. The seal frame only tells a later reader that nothing
-// is missing at the end: without it (no room, power loss) the segment has the same records.
-func (s *Spool) seal() error {
-	w := s.writer
-	frame := appendSeal(nil, w.records, s.millis())
-	finishFrames(frame, w.seed, w.sequence)
-	err := writeAt(w.file, frame, w.size)
-	if err == nil {
-		w.size += int64(len(frame))
-	} else if noRoom(err) {
-		s.log.Info("no room for a seal frame", "segment", w.seg.number)
-		err = nil
-	}
-	s.syncing.Lock() // the background sync may be at work on this file
-	s.unsynced.Store(nil)
-	if err == nil && s.o.Sync == SyncOS {
-		err = w.file.Sync() // what ClickHouse has been sent must not grow or shrink later
-	}
-	err = errors.Join(err, w.file.Close())
-	s.syncing.Unlock()
-	if err != nil {
-		return s.fail(fmt.Errorf("seal segment %d: %w", w.seg.number, err))
-	}
-	s.writer = nil
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.used.Add(w.size - w.seg.bytes)
-	w.seg.bytes = w.size
-	s.open = nil
-	s.sealed = append(s.sealed, w.seg)
-	s.announce()
-	return nil
 }

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -101,13 +102,17 @@ type Spool struct {
 	stopped    chan struct{} // the committer has ended
 	failed     chan struct{} // see Failed
 	background sync.WaitGroup
-	syncing    sync.Mutex             // held by the background sync, and to close a file
-	unsynced   atomic.Pointer[writer] // what the background sync has to do
+	unsynced   atomic.Pointer[writer] // what the keeper has to sync; SyncOS
+
+	// Between the committer and the keeper (keeper.go).
+	jobs   chan func()
+	spares chan *writer
+	next   uint64 // segment number; the keeper's while a spare is ordered, else the committer's
 
 	// Of the committer alone.
-	writer *writer
-	next   uint64 // segment number
-	keys   []countKey
+	writer  *writer
+	ordered bool // a spare is, and was not taken yet
+	keys    []countKey
 
 	finishing sync.Mutex // one Done at a time
 	idsFiles  []idsFile  // by number; guarded by finishing
@@ -123,7 +128,7 @@ type Spool struct {
 	used       atomic.Int64  // bytes of all segments, and of the flying commit; written under mu
 	bound      atomic.Int64  // of used: MaxBytes, or less (room.go); written under mu
 	blind      bool          // the last measurement of the disk failed
-	open       *segment      // nil between a seal and the next commit
+	unsealed   []*segment    // by number: those that the keeper has to finish, and the open one
 	sealed     []*segment    // by number
 	changed    chan struct{} // closed and renewed when sealed grows or the spool closes
 	newest     bool          // Next's turn
@@ -140,6 +145,7 @@ func Open(dir string, o Options) (*Spool, error) {
 	s := &Spool{
 		dir: dir, o: o, fs: o.FS, log: o.Log.With("spool", dir),
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}), failed: make(chan struct{}), changed: make(chan struct{}),
+		jobs: make(chan func(), 2), spares: make(chan *writer, 1),
 		gathering: newCommit(), idle: newCommit(), loose: make(counts),
 		window: newWindow(o.Window, o.WindowIDs), interval: defaultSealing,
 	}
@@ -157,9 +163,7 @@ func Open(dir string, o Options) (*Spool, error) {
 		return nil, errors.Join(fmt.Errorf("open spool %s: %w", dir, err), s.lock.Close())
 	}
 	go s.commitLoop()
-	if o.Sync == SyncOS {
-		s.background.Go(s.syncLoop)
-	}
+	s.background.Go(s.keepLoop)
 	if o.Reserve > 0 {
 		s.measureRoom()
 		s.background.Go(s.roomLoop)
@@ -326,7 +330,7 @@ func (s *Spool) Seal() error {
 
 // Stats describes what is in the spool now.
 type Stats struct {
-	Segments  int           // not done, the open one included
+	Segments  int           // not done, those included that are not sealed yet
 	Bytes     int64         // of their files
 	Records   int64         // in them
 	OldestAge time.Duration // since the first commit of the oldest
@@ -336,17 +340,13 @@ type Stats struct {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{Segments: len(s.sealed), Bytes: s.used.Load()}
-	oldest := s.open
-	if s.open != nil {
-		st.Segments++
-		st.Records += int64(s.open.records)
-	}
-	for _, seg := range s.sealed {
-		st.Records += int64(seg.records)
-	}
-	if len(s.sealed) > 0 {
-		oldest = s.sealed[0]
+	st := Stats{Segments: len(s.sealed) + len(s.unsealed), Bytes: s.used.Load()}
+	var oldest *segment
+	for _, segs := range [][]*segment{s.sealed, s.unsealed} {
+		for _, seg := range segs {
+			st.Records += int64(seg.records)
+			oldest = cmp.Or(oldest, seg)
+		}
 	}
 	if oldest != nil && oldest.first > 0 {
 		st.OldestAge = max(0, time.Duration(s.millis()-oldest.first)*time.Millisecond)
@@ -376,6 +376,7 @@ func (s *Spool) Close() error {
 	if s.writer != nil { // it failed, or nothing is in it
 		err = errors.Join(err, s.writer.file.Close())
 	}
+	s.dropSpare()
 	s.metrics.unregister(s.o.Registerer)
 	if err = errors.Join(err, s.lock.Close()); err != nil {
 		return fmt.Errorf("close spool %s: %w", s.dir, err)
