@@ -48,14 +48,24 @@ var (
 	badServerKey    = &refusal{fasthttp.StatusUnauthorized, "bad-server-key"}
 	wrongMethod     = &refusal{fasthttp.StatusMethodNotAllowed, "method-not-allowed"}
 	notFound        = &refusal{fasthttp.StatusNotFound, "not-found"}
+	badContext      = &refusal{fasthttp.StatusBadRequest, "bad-context"} // of OFREP: no site to be found in it
+	unknownOffer    = &refusal{fasthttp.StatusNotFound, "unknown-offer"} // of OFREP
+	internal        = &refusal{fasthttp.StatusInternalServerError, "internal"}
 )
 
-// identify finds out who asks.
-func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *site.Site) (asker, *refusal) {
+// bearer is the server key that a request shows, nil when it shows none. Another scheme than Bearer is the
+// shop's own, such as the password of a staging shop, which browsers send to everything on its host.
+func bearer(h *fasthttp.RequestHeader) []byte {
+	if key, ok := bytes.CutPrefix(h.Peek("Authorization"), []byte("Bearer ")); ok {
+		return key
+	}
+	return nil
+}
+
+// identify finds out who asks. key is a server key, nil for a browser.
+func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *site.Site, key []byte) (asker, *refusal) {
 	a := asker{program: p, site: st}
-	// Another scheme than Bearer is the shop's own, such as the password of a staging shop, which
-	// browsers send to everything on its host.
-	if key, isBearer := bytes.CutPrefix(ctx.Request.Header.Peek("Authorization"), []byte("Bearer ")); isBearer {
+	if key != nil {
 		if !st.HasServerKey(key) {
 			return a, badServerKey
 		}
@@ -98,4 +108,9 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *
 // header himself only changes which of his own cookies count.
 func overHTTPS(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
+}
+
+// tellLane says which lane the answer is of, and why.
+func (a *asker) tellLane(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Header.Set("Beckon-Lane", a.lane.String()+"; "+a.cause.String())
 }

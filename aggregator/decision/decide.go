@@ -13,56 +13,90 @@ import (
 	"beckon/aggregator/feature"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/site"
 	"beckon/internal/token"
 )
 
 // answer is a verdict with all that the reply, the grant cookie and the decision row are made of.
 type answer struct {
 	asker
-	profile *feature.Profile // nil when nothing is known in time
+	in      eligibility.Input // what the verdict depends on
+	profile *feature.Profile  // nil when nothing is known in time
 	values  feature.Features
 	verdict eligibility.Verdict
 	freshAt time.Time
 	token   string
+	failed  bool // by a fault of ours: no offer
 	now     time.Time
 }
 
 // decide reaches the verdict for a and records it. It does no I/O for a visitor in memory, except
-// for the first serve of a grant, which is durable before decide returns.
-func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker) (answer, error) {
-	ans, in, err := s.prepare(a)
+// for the first serve of a grant, which is durable before decide returns. Who asks for only one offer
+// hears nothing of another one, so nothing else is served: see about.
+func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*answer, error) {
+	ans, err := s.prepare(a)
 	if err != nil {
 		return ans, err
 	}
-	ans.verdict = a.program.Evaluate(in, ans.now)
+	ans.verdict = ans.program.Evaluate(ans.in, ans.now)
 	if ans.verdict.Err != nil {
 		s.m.ruleFailures.Inc()
 		s.Log.Error("a rule failed", "site", a.site.ID, "error", ans.verdict.Err)
 	}
+	ans.about(only)
 	if ans.verdict.NewServe {
-		served, err := s.serveFirst(ctx, &ans, &in)
+		served, err := s.serveFirst(ctx, ans)
 		if served || err != nil {
 			return ans, err
 		}
+		ans.about(only)
 	}
-	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), ans.verdict.Rule, ans.verdict.Reason.String(), func() *Row { return s.row(&ans, &in) })
-	ans.token, err = s.tokenFor(&ans, in.Serves)
+	what := ans.verdict.Rule
+	if what == "" && ans.verdict.Offer != nil {
+		what = ans.verdict.Offer.ID
+	}
+	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), what, ans.verdict.Reason.String(), func() *Row { return s.row(ans) })
+	ans.token, err = s.tokenFor(ans, ans.in.Serves)
 	return ans, err
 }
 
+// about makes the verdict that of one offer, when another one or none has won: not eligible, with the
+// reason why not. Without an offer the verdict stays that of the site.
+func (ans *answer) about(only *site.Offer) {
+	if only != nil && !ans.won(only) {
+		explained := ans.explained()
+		ans.verdict = eligibility.Verdict{Offer: only, Reason: explained.ReasonFor(only.ID)}
+	}
+}
+
+// won reports whether o is the one offer that the visitor is given, or was drawn to be held back.
+func (ans *answer) won(o *site.Offer) bool {
+	v := &ans.verdict
+	return v.Offer != nil && v.Offer.ID == o.ID && v.Arm != feature.NoArm
+}
+
+// explained reaches the verdict once more, step by step: explaining is rare, and the fast path stays free
+// of it.
+func (ans *answer) explained() eligibility.Verdict {
+	in := ans.in
+	in.Explain = true
+	return ans.program.Evaluate(in, ans.now)
+}
+
 // prepare gathers what the verdict for a depends on.
-func (s *Server) prepare(a asker) (answer, eligibility.Input, error) {
-	ans := answer{asker: a, now: s.Now()}
+func (s *Server) prepare(a asker) (*answer, error) {
+	ans := &answer{asker: a, now: s.Now()}
 	keys, err := s.Keys.Site(a.site.ID)
 	if err != nil {
-		return ans, eligibility.Input{}, err
+		return ans, err
 	}
-	in := eligibility.Input{
+	in := &ans.in
+	*in = eligibility.Input{
 		Site: a.site, Visitor: a.visitor, Session: a.session, Lane: a.lane, OptedOut: a.cause == privacy.CauseOptOut,
 		Bot: a.bot, DrawKey: (*[32]byte)(&keys.Decision),
 	}
 	if !a.known {
-		return ans, in, nil
+		return ans, nil
 	}
 	in.Since = time.Unix(a.visit.Created, 0)
 	if ans.profile = s.profile(a); ans.profile != nil {
@@ -76,7 +110,7 @@ func (s *Server) prepare(a asker) (answer, eligibility.Input, error) {
 			in.Serves = withServe(in.Serves, serve)
 		}
 	}
-	return ans, in, nil
+	return ans, nil
 }
 
 // profile finds the visitor in memory, or asks ClickHouse within the deadline.
@@ -93,7 +127,7 @@ func (s *Server) profile(a asker) *feature.Profile {
 // serveFirst records a new grant or holdout draw, durably, and remembers it for the next request. It
 // does so for one request of a visitor at a time, and asks once more when it is its turn: of two
 // that come at once, in two sessions even, only the first may be given something.
-func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibility.Input) (served bool, err error) {
+func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer) (served bool, err error) {
 	keys, err := s.Keys.Site(ans.site.ID)
 	if err != nil {
 		return false, err
@@ -104,10 +138,10 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 	defer turn.Unlock()
 	if p := s.Store.Get(key); p != nil {
 		for _, serve := range p.Serves {
-			in.Serves = withServe(in.Serves, serve)
+			ans.in.Serves = withServe(ans.in.Serves, serve)
 		}
 	}
-	ans.verdict = ans.program.Evaluate(*in, ans.now)
+	ans.verdict = ans.program.Evaluate(ans.in, ans.now)
 	v := &ans.verdict
 	if !v.NewServe {
 		return false, nil
@@ -115,7 +149,7 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer, in *eligibili
 	serve := feature.Serve{
 		Offer: v.Offer.ID, Rule: v.Rule, Arm: v.Arm, DecisionID: v.DecisionID, Session: ans.session, At: ans.now, ValidUntil: v.ValidUntil,
 	}
-	if err := s.Recorder.FirstServe(s.row(ans, in)); err != nil {
+	if err := s.Recorder.FirstServe(s.row(ans)); err != nil {
 		return false, fmt.Errorf("record first serve: %w", err)
 	}
 	s.m.firstServes.WithLabelValues(ans.site.ID, string(v.Arm)).Inc()
@@ -171,13 +205,13 @@ func (s *Server) sign(key keyring.IssuerKey, c token.Claims) (string, error) {
 }
 
 // row is the record of ans, with the gates and the values that its rule read.
-func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
-	v := &ans.verdict
+func (s *Server) row(ans *answer) *Row {
+	v, explained := &ans.verdict, ans.explained()
 	r := &Row{
 		Site: ans.site.ID, Environment: ans.site.Environment, DecidedAt: ans.now.UnixMilli(),
 		DecisionID: v.DecisionID.Bytes(), Visitor: ans.visitor.Bytes(), Session: ans.session.Bytes(), Lane: ans.lane.String(),
 		Rule: v.Rule, Arm: string(v.Arm), Reason: v.Reason.String(), Eligible: v.Eligible, Personalised: v.Personalised,
-		Gates: gates(ans.program, in, ans.now), Features: map[string]string{},
+		Gates: gatesOf(&explained), Features: map[string]string{},
 		ExpiresDay: uint16(ans.now.Add(ans.site.Profiles).Unix() / (24 * 60 * 60)),
 	}
 	if v.Offer != nil {
@@ -200,12 +234,8 @@ func (s *Server) row(ans *answer, in *eligibility.Input) *Row {
 	return r
 }
 
-// gates explains a verdict step by step. It evaluates once more: explaining is rare, and the fast
-// path stays free of it.
-func gates(p *eligibility.Program, in *eligibility.Input, now time.Time) []Gate {
-	explain := *in
-	explain.Explain = true
-	v := p.Evaluate(explain, now)
+// gatesOf are the steps of an explained verdict.
+func gatesOf(v *eligibility.Verdict) []Gate {
 	gates := make([]Gate, len(v.Gates))
 	for i, g := range v.Gates {
 		gates[i] = Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail}

@@ -40,7 +40,7 @@ func (s *Server) DevVisitor() http.Handler {
 				ctx.Request.Header.Add(name, value)
 			}
 		}
-		a, refused := s.identify(&ctx, program, st)
+		a, refused := s.identify(&ctx, program, st, bearer(&ctx.Request.Header))
 		if refused != nil {
 			http.Error(w, refused.reason, refused.status)
 			return
@@ -56,7 +56,7 @@ func (s *Server) DevVisitor() http.Handler {
 // explain reaches the verdict for a, step by step, and leaves no trace of having done so.
 func (s *Server) explain(a asker) devVisitor {
 	out := devVisitor{Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
-	ans, in, err := s.prepare(a)
+	ans, err := s.prepare(a)
 	if err != nil {
 		out.Reason = eligibility.EvaluationFailed.String()
 		return out
@@ -64,12 +64,9 @@ func (s *Server) explain(a asker) devVisitor {
 	if a.known {
 		out.Visitor, out.Session = shorten(a.visitor.Hex()), shorten(a.session.Hex())
 	}
-	in.Explain = true
-	v := a.program.Evaluate(in, ans.now)
+	v := ans.explained()
 	out.Reason, out.FreshAt = v.Reason.String(), instant(ans.freshAt)
-	for _, g := range v.Gates {
-		out.Gates = append(out.Gates, Gate{Gate: g.Gate, Offer: g.Offer, Pass: g.Pass, Detail: g.Detail})
-	}
+	out.Gates = gatesOf(&v)
 	if ans.profile != nil {
 		for i := range feature.All {
 			out.Features[feature.All[i].Name] = feature.All[i].Get(&ans.values)

@@ -215,6 +215,7 @@ type request struct {
 	headers map[string]string
 	agent   string // firefox
 	path    string // /v1/decision?site=
+	body    string
 }
 
 // reply is an answer, read to its end and held against openapi.json.
@@ -235,7 +236,7 @@ func (r *replica) ask(q request) reply {
 	if q.path == "" {
 		q.path = "/v1/decision?site=" + q.site
 	}
-	req, err := http.NewRequest(q.method, r.url+q.path, nil)
+	req, err := http.NewRequest(q.method, r.url+q.path, strings.NewReader(q.body))
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -262,7 +263,7 @@ func (r *replica) ask(q request) reply {
 		r.Fatal(err)
 	}
 	resp.Body = io.NopCloser(strings.NewReader(string(out.body)))
-	if q.method == http.MethodGet && resp.Header.Get("Beckon-Reason") != notFound.reason {
+	if (q.method == http.MethodGet || q.body != "") && resp.Header.Get("Beckon-Reason") != notFound.reason && resp.StatusCode != http.StatusMethodNotAllowed {
 		conforms(r.T, req, resp)
 	}
 	if resp.StatusCode == http.StatusOK && strings.HasPrefix(q.path, "/v1/decision") && q.method == http.MethodGet {

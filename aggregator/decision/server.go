@@ -27,10 +27,12 @@ import (
 
 	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
+	"beckon/internal/cors"
 	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
+	"beckon/internal/site"
 	"beckon/internal/token"
 )
 
@@ -77,8 +79,8 @@ type Server struct {
 // turns is how many visitors can be given something at once: more than a disk commits together.
 const turns = 128
 
-// maxReadBytes is what is read of a body: nothing here has one of use.
-const maxReadBytes = 4 << 10
+// maxReadBytes is what is read of a body: the context of an OFREP question, of which we use one word.
+const maxReadBytes = 64 << 10
 
 // New returns a server that does not listen yet.
 func New(c Config) *Server {
@@ -120,14 +122,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
-	route := "other"
+	route, offerID := "other", ""
 	defer func() {
 		if p := recover(); p != nil {
-			s.m.panics.Inc()
-			s.Log.Error("panic in a request", "route", route, "type", fmt.Sprintf("%T", p), "stack", service.Callers())
-			ctx.Response.Reset()
-			ctx.SetStatusCode(fasthttp.StatusInternalServerError)
-			ctx.SetConnectionClose()
+			s.survive(ctx, route, offerID, p)
 		}
 		s.m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
 	}()
@@ -160,48 +158,68 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		}
 		fallthrough
 	default:
-		s.refuse(ctx, notFound)
+		rest, isOFREP := bytes.CutPrefix(path, []byte(ofrepPath))
+		if !isOFREP || len(rest) > 0 && rest[0] != '/' || len(rest) == 1 {
+			s.refuse(ctx, notFound)
+			return
+		}
+		route, offerID = routeOFREP, string(bytes.TrimPrefix(rest, []byte("/")))
+		s.handleOFREP(ctx, offerID)
 	}
+}
+
+// survive turns a panic into a 500, which the page may read that was let in before it.
+func (s *Server) survive(ctx *fasthttp.RequestCtx, route, offerID string, p any) {
+	s.m.panics.Inc()
+	s.Log.Error("panic in a request", "route", route, "type", fmt.Sprintf("%T", p), "stack", service.Callers())
+	origin := bytes.Clone(ctx.Response.Header.Peek("Access-Control-Allow-Origin"))
+	ctx.Response.Reset()
+	private(ctx)
+	if len(origin) > 0 {
+		cors.Allow(&ctx.Response.Header, origin)
+	}
+	s.writeRefusal(ctx, internal)
+	if route == routeOFREP {
+		failOFREP(ctx, internal, offerID)
+	}
+	ctx.SetConnectionClose()
 }
 
 // planted is set in one build only, that of the privacy proof: see planted.go.
 var planted func(*fasthttp.RequestCtx)
 
+// What a page's script may ask for in advance.
+const (
+	decisionMethods = "GET, HEAD"
+	decisionHeaders = "Authorization, Beckon-Visitor"
+	allowsGet       = "GET, HEAD, OPTIONS"
+)
+
 func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
-	h := &ctx.Response.Header
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("Vary", "Origin, Cookie")
-	h.Set("X-Content-Type-Options", "nosniff")
+	private(ctx)
 	program := s.Program()
 	st := program.File().Site(string(ctx.QueryArgs().Peek("site")))
 	if st == nil {
 		s.refuse(ctx, unknownSite)
 		return
 	}
-	if origin := ctx.Request.Header.Peek("Origin"); len(origin) > 0 {
-		if !st.Lists(origin) {
-			s.refuse(ctx, originNotListed)
-			return
-		}
-		allow(h, origin)
-	}
-	switch {
+	switch refused := letIn(ctx, st); {
+	case refused != nil:
+		s.refuse(ctx, refused)
+		return
 	case ctx.IsOptions():
-		h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-		h.Set("Access-Control-Allow-Headers", "authorization, beckon-visitor")
-		h.Set("Access-Control-Max-Age", "600")
-		ctx.SetStatusCode(fasthttp.StatusNoContent)
+		cors.Preflight(ctx, decisionMethods, decisionHeaders)
 		return
 	case !ctx.IsGet() && !ctx.IsHead():
-		s.refuse(ctx, wrongMethod)
+		s.refuseMethod(ctx, allowsGet)
 		return
 	}
-	a, refused := s.identify(ctx, program, st)
+	a, refused := s.identify(ctx, program, st, bearer(&ctx.Request.Header))
 	if refused != nil {
 		s.refuse(ctx, refused)
 		return
 	}
-	h.Set("Beckon-Lane", a.lane.String()+"; "+a.cause.String())
+	a.tellLane(ctx)
 	if ctx.IsHead() { // who asks for the head alone is given no offer: nothing is decided or recorded
 		ctx.SetContentType("application/json")
 		return
@@ -209,26 +227,47 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 	s.reply(ctx, a)
 }
 
-// reply writes the decision. A fault of ours is an answer without an offer, reason ERROR, and a
-// counter: the shop goes on selling.
-func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
-	ans, err := s.decide(ctx, a)
+// private says that an answer is for one visitor.
+func private(ctx *fasthttp.RequestCtx) {
+	h := &ctx.Response.Header
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "Origin, Cookie")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// letIn lets a page of the site read the answer. A page of anybody else is refused; who has no Origin is no
+// page of another host.
+func letIn(ctx *fasthttp.RequestCtx, st *site.Site) *refusal {
+	switch origin, ok := cors.Origin(&ctx.Request.Header); {
+	case !ok || len(origin) > 0 && !st.Lists(origin):
+		return originNotListed
+	case len(origin) > 0:
+		cors.Allow(&ctx.Response.Header, origin)
+	}
+	return nil
+}
+
+// answer decides. A fault of ours is an answer without an offer, reason ERROR, and a counter: the shop goes
+// on selling.
+func (s *Server) answer(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) *answer {
+	ans, err := s.decide(ctx, a, only)
 	if err != nil {
 		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
-		ans.verdict, ans.token = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, ""
+		ans.verdict, ans.token, ans.failed = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, "", true
 	}
 	s.m.decisions.WithLabelValues(a.site.ID, ans.verdict.Reason.String()).Inc()
-	body, err := json.Marshal(newReply(a.site.ID, &ans.verdict, ans.token, ans.freshAt))
-	if err != nil {
-		panic("BUG: reply does not marshal: " + err.Error())
-	}
-	ctx.SetContentType("application/json")
-	ctx.SetBody(body)
+	return ans
+}
+
+// reply writes the decision.
+func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
+	ans := s.answer(ctx, a, nil)
+	writeJSON(ctx, newReply(a.site.ID, &ans.verdict, ans.token, ans.freshAt))
 }
 
 func (s *Server) static(ctx *fasthttp.RequestCtx, contentType, cache string, body []byte) {
 	if !ctx.IsGet() && !ctx.IsHead() {
-		s.refuse(ctx, wrongMethod)
+		s.refuseMethod(ctx, "GET, HEAD")
 		return
 	}
 	ctx.Response.Header.Set("Access-Control-Allow-Origin", "*") // public documents, no credentials
@@ -250,6 +289,14 @@ func (s *Server) handleFault(ctx *fasthttp.RequestCtx, fault framing.Fault) {
 }
 
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *refusal) {
+	s.writeRefusal(ctx, r)
+	if r != originNotListed {
+		s.letRead(ctx)
+	}
+}
+
+// writeRefusal counts a refusal and writes it.
+func (s *Server) writeRefusal(ctx *fasthttp.RequestCtx, r *refusal) {
 	s.m.refusals.WithLabelValues(r.reason).Inc()
 	ctx.Response.Header.Set("Beckon-Reason", r.reason)
 	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
@@ -262,9 +309,15 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *refusal) {
 	ctx.SetBody(body)
 }
 
-// allow lets a listed origin read the answer with the visitor's cookie.
-func allow(h *fasthttp.ResponseHeader, origin []byte) {
-	h.SetBytesV("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Allow-Credentials", "true")
-	h.Set("Access-Control-Expose-Headers", "Beckon-Reason, Beckon-Lane, ETag, Retry-After")
+// letRead lets a page that any site lists read a refusal, also where no site was found yet: without that its
+// script sees no status and no Retry-After, and could only guess when to come again.
+func (s *Server) letRead(ctx *fasthttp.RequestCtx) {
+	if from, ok := cors.Origin(&ctx.Request.Header); ok && len(from) > 0 && s.Program().File().Lists(from) {
+		cors.Allow(&ctx.Response.Header, from)
+	}
+}
+
+func (s *Server) refuseMethod(ctx *fasthttp.RequestCtx, allowed string) {
+	ctx.Response.Header.Set("Allow", allowed)
+	s.refuse(ctx, wrongMethod)
 }
