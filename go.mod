@@ -2,7 +2,10 @@ module beckon
 
 go 1.26.0
 
-ignore ./pixel-js/node_modules
+ignore (
+	./internal/e2e/openfeature/node_modules
+	./pixel-js/node_modules
+)
 
 require (
 	cel.dev/cel-go v0.33.2

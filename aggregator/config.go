@@ -26,12 +26,19 @@ type Config struct {
 	Database      string        `default:"beckon" help:"ClickHouse database."`
 	Issuer        string        `default:"https://beckon.invalid" help:"The issuer (iss) of offer tokens: the public address of this service."`
 	PathPrefix    string        `help:"Path under which a proxy publishes this service and does not strip, such as /px." placeholder:"PATH"`
+	TrustedProxy  []string      `help:"Network of proxies whose X-Forwarded-For is believed; may be repeated." placeholder:"CIDR"`
+	ProxySecret   string        `name:"trusted-proxy-secret-file" help:"File with a line HEADER: SECRET. Who sends that header is believed as a trusted proxy; for proxies without fixed addresses." placeholder:"FILE"`
+	LimitClient   int           `default:"200" help:"Questions a second from one address (IPv6: /64), for long; 20 seconds' worth at once. A mobile carrier's address can be thousands of shoppers. 0 = no limit."`
+	LimitSite     int           `default:"50000" help:"The same for one site, its servers with a key included. 0 = no limit."`
 	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows."`
-	ColdDeadline  time.Duration `default:"150ms" help:"How long an answer may wait for a visitor who is not in memory."`
+	ColdDeadline  time.Duration `default:"25ms" help:"How long an answer may wait for a visitor who is not in memory."`
 	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse."`
 	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`
 }
+
+// maxLimit is a rate beyond which a limit is none, and the buckets count nanoseconds.
+const maxLimit = 100_000_000
 
 // validate lists every wrong setting with how to set it right. What can only be found out by taking it, as a port
 // is, gather finds out.
@@ -49,6 +56,14 @@ func (c *Config) validate() error {
 	}
 	if c.SpoolReserve < 0 {
 		fault("--spool-reserve %d: write a number of bytes, such as 268435456, or 0 for none", c.SpoolReserve)
+	}
+	for _, limit := range []struct {
+		flag      string
+		perSecond int
+	}{{"--limit-client", c.LimitClient}, {"--limit-site", c.LimitSite}} {
+		if limit.perSecond < 0 || limit.perSecond > maxLimit {
+			fault("%s %d: 0 for no limit, or up to %d questions a second", limit.flag, limit.perSecond, maxLimit)
+		}
 	}
 	if c.Visitors < 1 {
 		fault("--visitors %d: at least 1", c.Visitors)

@@ -27,6 +27,7 @@ import (
 	"beckon/internal/keyring"
 	"beckon/internal/loader"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
@@ -63,6 +64,7 @@ type parts struct {
 	keys   *keyring.Ring
 	issuer *token.Issuer
 
+	proxies         proxy.Trusted
 	decisions       *spool.Spool
 	suppressed      *suppress.List
 	public, private net.Listener
@@ -93,6 +95,9 @@ func (c *Config) gather(log *slog.Logger, reg prometheus.Registerer) (*parts, er
 		}
 	}
 	var err error
+	if p.proxies, err = proxy.Read(c.TrustedProxy, c.ProxySecret); err != nil {
+		faults = append(faults, err)
+	}
 	if p.keys, err = keyring.Open(c.KeyringDir); err == nil {
 		p.issuer, err = token.NewIssuer(p.keys.Issuer, time.Now)
 	}
@@ -151,7 +156,8 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	server := decision.New(decision.Config{
 		Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, Tokens: p.issuer, Issuer: c.Issuer,
 		Store: store, Cold: cold, CompleteAt: follower.CompleteAt, Recorder: recorder, Agents: privacy.NewAgents(agentsKept),
-		PathPrefix: c.PathPrefix, ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
+		PathPrefix: c.PathPrefix, Proxies: p.proxies, Limits: decision.Limits{Client: c.LimitClient, Site: c.LimitSite},
+		ColdDeadline: c.ColdDeadline, StaleAfter: c.StaleAfter, Log: log, Registerer: reg,
 	})
 	pages := map[string]http.Handler{}
 	if c.DevSwitches {

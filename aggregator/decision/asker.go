@@ -50,6 +50,7 @@ var (
 	notFound        = &refusal{fasthttp.StatusNotFound, "not-found"}
 	badContext      = &refusal{fasthttp.StatusBadRequest, "bad-context"} // of OFREP: no site to be found in it
 	unknownOffer    = &refusal{fasthttp.StatusNotFound, "unknown-offer"} // of OFREP
+	rateLimited     = &refusal{fasthttp.StatusTooManyRequests, "rate-limited"}
 	internal        = &refusal{fasthttp.StatusInternalServerError, "internal"}
 )
 
@@ -60,6 +61,15 @@ func bearer(h *fasthttp.RequestHeader) []byte {
 		return key
 	}
 	return nil
+}
+
+// admit finds out who asks, and refuses whoever may not ask or comes when the site is asked too often.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *site.Site, key []byte) (asker, *refusal) {
+	a, refused := s.identify(ctx, p, st, key)
+	if refused == nil {
+		refused = s.withinSiteRate(ctx, st)
+	}
+	return a, refused
 }
 
 // identify finds out who asks. key is a server key, nil for a browser.

@@ -463,7 +463,7 @@ func TestDevVisitorExplainsWithoutServing(t *testing.T) {
 	req.AddCookie(&http.Cookie{Name: privacy.CookieName("demo", false), Value: visit})
 	w := &responseRecorder{header: http.Header{}}
 	r.server.DevVisitor().ServeHTTP(w, req)
-	var seen devVisitor
+	var seen Explanation
 	if err := json.Unmarshal(w.body, &seen); err != nil {
 		t.Fatal(err)
 	}
@@ -518,5 +518,49 @@ func TestSuppressedVisitorIsNobody(t *testing.T) {
 		if row := r.rows(); len(row) == 0 || row[len(row)-1].Visitor != key.Visitor {
 			t.Errorf("rows %+v, want that of the first serve and none after", row)
 		}
+	}
+}
+
+// With explain=1 the shop's server sees every gate, and nothing is served by looking.
+func TestExplainIsForTheServerKeyAndLeavesNoTrace(t *testing.T) {
+	r := startReplica(t, newSetup(t))
+	visit, key := r.visitor("demo")
+	r.returning(key)
+	const path = "/v1/decision?site=demo&explain=1"
+	for name, headers := range map[string]map[string]string{"a browser": nil, "a wrong key": {"Authorization": "Bearer wrong"}} {
+		if got := r.ask(request{path: path, visit: visit, headers: headers}); got.StatusCode != http.StatusUnauthorized || got.Header.Get("Beckon-Reason") != "bad-server-key" {
+			t.Errorf("%s: %d %s", name, got.StatusCode, got.body)
+		}
+	}
+	keyed := map[string]string{"Authorization": "Bearer " + serverKey, "Beckon-Visitor": visit}
+	got := r.ask(request{path: path, headers: keyed})
+	var seen Explanation
+	if err := json.Unmarshal(got.body, &seen); err != nil {
+		t.Fatal(err)
+	}
+	if !seen.Eligible || seen.Reason != "TARGETING_MATCH" || *seen.Offer != "welcome-back" || *seen.Arm != "treatment" || fmt.Sprint(seen.Features["sessions_7d"]) != "2" || seen.FreshAt == nil {
+		t.Errorf("seen %s", got.body)
+	}
+	var gates []string
+	for _, g := range seen.Gates {
+		gates = append(gates, fmt.Sprint(g.Gate, " ", g.Pass))
+	}
+	want := []string{
+		"enabled true", "consent true", "bot true", "schedule true", "visitor true", "too-new true", "abandoner true", "rule true", "min-cart true", "cap true",
+		"cooldown true", "rank true", "holdout true",
+	}
+	if !slices.Equal(gates, want) {
+		t.Errorf("gates %q, want %q", gates, want)
+	}
+	if got.grantCookie() != "" || len(r.store.Get(key).Serves) != 0 {
+		t.Error("looking serves")
+	}
+	r.server.Recorder.flush(func(fold) bool { return true })
+	if rows := r.rows(); len(rows) != 0 {
+		t.Errorf("looking leaves rows %+v", rows)
+	}
+	keyed["Beckon-Visitor"] = "nobody"
+	if got := r.ask(request{path: path, headers: keyed}); !strings.Contains(string(got.body), `"reason":"NO_CONSENT"`) || !strings.Contains(string(got.body), `"features":{}`) {
+		t.Errorf("nobody: %s", got.body)
 	}
 }

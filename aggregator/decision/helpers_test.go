@@ -266,7 +266,7 @@ func (r *replica) ask(q request) reply {
 	if (q.method == http.MethodGet || q.body != "") && resp.Header.Get("Beckon-Reason") != notFound.reason && resp.StatusCode != http.StatusMethodNotAllowed {
 		conforms(r.T, req, resp)
 	}
-	if resp.StatusCode == http.StatusOK && strings.HasPrefix(q.path, "/v1/decision") && q.method == http.MethodGet {
+	if resp.StatusCode == http.StatusOK && strings.HasPrefix(q.path, "/v1/decision") && !strings.Contains(q.path, "explain") && q.method == http.MethodGet {
 		if err := json.Unmarshal(out.body, &out.Reply); err != nil {
 			r.Fatal(err)
 		}

@@ -78,6 +78,14 @@ func (s *Server) handleOFREP(ctx *fasthttp.RequestCtx, offerID string) {
 		s.refuseMethod(ctx, allowsPost)
 		return
 	}
+	key := bearer(h)
+	if key == nil {
+		key = h.Peek("X-API-Key") // the protocol's other way to show it; nil when absent
+	}
+	if refused := s.withinRate(ctx, program.File(), key); refused != nil {
+		s.refuseOFREP(ctx, refused, offerID)
+		return
+	}
 	st, refused := siteOf(program.File(), h, ctx.PostBody())
 	if refused == nil {
 		refused = letIn(ctx, st)
@@ -86,11 +94,7 @@ func (s *Server) handleOFREP(ctx *fasthttp.RequestCtx, offerID string) {
 		s.refuseOFREP(ctx, refused, offerID)
 		return
 	}
-	key := bearer(h)
-	if key == nil {
-		key = h.Peek("X-API-Key") // the protocol's other way to show it; nil when absent
-	}
-	a, refused := s.identify(ctx, program, st, key)
+	a, refused := s.admit(ctx, program, st, key)
 	if refused != nil {
 		s.refuseOFREP(ctx, refused, offerID)
 		return

@@ -31,6 +31,7 @@ import (
 	"beckon/internal/framing"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
+	"beckon/internal/proxy"
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/token"
@@ -55,6 +56,8 @@ type Config struct {
 	Agents     *privacy.Agents
 
 	PathPrefix   string        // "" or "/px"
+	Proxies      proxy.Trusted // in front of us; without any, whoever connects is the client
+	Limits       Limits
 	ColdDeadline time.Duration // how long an answer waits for a visitor who is not in memory
 	StaleAfter   time.Duration // older features give no offer
 	ReadTimeout  time.Duration // of a whole request; 0 = framing.ReadTimeout
@@ -68,6 +71,7 @@ type Server struct {
 	Config
 	m      metrics
 	tokens *tokenCache
+	limits *limits
 	turns  [turns]sync.Mutex // for first serves, by visitor
 	http   *fasthttp.Server
 
@@ -87,7 +91,7 @@ func New(c Config) *Server {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Server{Config: c, m: newMetrics(c.Registerer), tokens: newTokenCache()}
+	s := &Server{Config: c, m: newMetrics(c.Registerer), tokens: newTokenCache(), limits: newLimits(c.Limits, c.Registerer)}
 	s.http = framing.NewServer(framing.Options{
 		Handler: s.handle, OnFault: s.handleFault, MaxBody: maxReadBytes, ReadTime: c.ReadTimeout, Log: c.Log,
 	})
@@ -103,6 +107,9 @@ func (s *Server) Serve(l net.Listener) error {
 	if stopping {
 		return l.Close()
 	}
+	done := make(chan struct{})
+	defer close(done)
+	go s.limits.tidy(done)
 	return s.http.Serve(framing.Patient{Listener: l})
 }
 
@@ -198,6 +205,10 @@ const (
 func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 	private(ctx)
 	program := s.Program()
+	if refused := s.withinRate(ctx, program.File(), bearer(&ctx.Request.Header)); refused != nil {
+		s.refuse(ctx, refused)
+		return
+	}
 	st := program.File().Site(string(ctx.QueryArgs().Peek("site")))
 	if st == nil {
 		s.refuse(ctx, unknownSite)
@@ -214,7 +225,11 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 		s.refuseMethod(ctx, allowsGet)
 		return
 	}
-	a, refused := s.identify(ctx, program, st, bearer(&ctx.Request.Header))
+	a, refused := s.admit(ctx, program, st, bearer(&ctx.Request.Header))
+	explain := string(ctx.QueryArgs().Peek("explain")) == "1"
+	if refused == nil && explain && !a.byKey {
+		refused = badServerKey // what a rule looks at is the shop's, not the shopper's
+	}
 	if refused != nil {
 		s.refuse(ctx, refused)
 		return
@@ -222,6 +237,10 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 	a.tellLane(ctx)
 	if ctx.IsHead() { // who asks for the head alone is given no offer: nothing is decided or recorded
 		ctx.SetContentType("application/json")
+		return
+	}
+	if explain {
+		writeJSON(ctx, s.explain(a))
 		return
 	}
 	s.reply(ctx, a)

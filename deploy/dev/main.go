@@ -84,7 +84,7 @@ func (c *Config) run(ctx context.Context) (err error) {
 		args        []string
 	}{
 		{"beckon-aggregator", c.AggregatorAdmin, []string{
-			"--listen", c.Aggregator, "--admin", c.AggregatorAdmin, "--spool-dir", c.path("spool-decisions"), "--issuer", c.issuer(),
+			"--listen", c.Aggregator, "--admin", c.AggregatorAdmin, "--spool-dir", c.path("spool-decisions"), "--issuer", c.issuer(), "--trusted-proxy", "127.0.0.0/8",
 		}},
 		{"beckon-collector", c.CollectorAdmin, []string{
 			"--listen", c.Collector, "--admin", c.CollectorAdmin, "--spool-dir", c.path("spool"), "--geo", geo, "--trusted-proxy", "127.0.0.0/8",

@@ -38,7 +38,9 @@ need "promtool" "prometheus" promtool
 need "nginx" "nginx-light" nginx /usr/sbin/nginx
 need "Chromium" "chromium" chromium chromium-browser google-chrome
 
-installed=pixel-js/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one
-if [ ! -e $installed ] || [ pixel-js/package-lock.json -nt $installed ]; then
-	(cd pixel-js && npm ci --no-audit --no-fund --loglevel=error)
-fi
+for d in pixel-js internal/e2e/openfeature; do # the tag's tools, and the official clients that the aggregator is held against
+	installed=$d/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one
+	if [ ! -e $installed ] || [ $d/package-lock.json -nt $installed ]; then
+		(cd $d && npm ci --no-audit --no-fund --loglevel=error)
+	fi
+done

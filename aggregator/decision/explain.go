@@ -11,15 +11,21 @@ import (
 	"beckon/aggregator/feature"
 )
 
-// devVisitor is what the demo shop's panel shows of the visitor who looks at it.
-type devVisitor struct {
+// Explanation is a verdict step by step, with what it was reached from: for the shop that asks with its key, for
+// `beckon-aggregator explain`, and for the demo shop's panel.
+type Explanation struct {
+	Site     string         `json:"site"`
 	Visitor  string         `json:"visitor"`
 	Session  string         `json:"session"`
 	Lane     string         `json:"lane"`
 	Cause    string         `json:"cause"`
 	Features map[string]any `json:"features"`
-	Gates    []Gate         `json:"gates"`
+	Eligible bool           `json:"eligible"`
+	Offer    *string        `json:"offer"` // the winner, also when it is held back
+	Arm      *string        `json:"arm"`
+	Rule     *string        `json:"rule"`
 	Reason   string         `json:"reason"`
+	Gates    []Gate         `json:"gates"`
 	FreshAt  *string        `json:"fresh_at"`
 }
 
@@ -54,8 +60,8 @@ func (s *Server) DevVisitor() http.Handler {
 }
 
 // explain reaches the verdict for a, step by step, and leaves no trace of having done so.
-func (s *Server) explain(a asker) devVisitor {
-	out := devVisitor{Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
+func (s *Server) explain(a asker) Explanation {
+	out := Explanation{Site: a.site.ID, Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
 	ans, err := s.prepare(a)
 	if err != nil {
 		out.Reason = eligibility.EvaluationFailed.String()
@@ -66,6 +72,10 @@ func (s *Server) explain(a asker) devVisitor {
 	}
 	v := ans.explained()
 	out.Reason, out.FreshAt = v.Reason.String(), instant(ans.freshAt)
+	out.Eligible, out.Rule, out.Arm = v.Eligible, textOrNull(v.Rule), textOrNull(string(v.Arm))
+	if v.Offer != nil {
+		out.Offer = &v.Offer.ID
+	}
 	out.Gates = gatesOf(&v)
 	if ans.profile != nil {
 		for i := range feature.All {
