@@ -141,7 +141,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("--visitors: %w", err)
 	}
 	suppressed.OnNew = store.Drop // who is on the list already, no profile has come for yet
-	store.Refuse(suppressions{p.keys, suppressed})
+	store.Refuse(feature.SuppressedBy(p.keys, suppressed))
 	connect := func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, c.ClickHouseDSN) }
 	reader := feature.NewReader(c.Database, connect)
 	defer reader.Close()
@@ -243,26 +243,6 @@ func featuresReady(f *feature.Follower) error {
 		return errors.New("no look at ClickHouse has succeeded yet")
 	}
 	return nil
-}
-
-// suppressions is the list as the store asks it.
-type suppressions struct {
-	keys *keyring.Ring
-	list *suppress.List
-}
-
-// Name is that of the list. A site without keys has no visitors who could be on it.
-func (s suppressions) Name(k feature.Key) privacy.ID {
-	keys, err := s.keys.Site(k.Site)
-	if err != nil {
-		return privacy.ID{}
-	}
-	return suppress.KeyOf(keys, privacy.StoredID(k.Visitor))
-}
-
-func (s suppressions) Has(name privacy.ID) bool {
-	cause, _ := s.list.Find(name)
-	return name.IsZero() || cause != privacy.CauseNone
 }
 
 // programs holds the compiled rules of the sites file in force.

@@ -18,11 +18,13 @@ import (
 type asker struct {
 	program *eligibility.Program // one for the whole request, and site is of its file
 	site    *site.Site
-	byKey   bool // asked by the shop's own back end
+	shop    *shop // of site
+	byKey   bool  // asked by the shop's own back end
 	jar     cookie.Jar
 	visit   privacy.Visit
 	known   bool // visit is valid and may be used
 	visitor privacy.ID
+	name    privacy.ID // the visitor's in the list of who said no, and in the store
 	session privacy.ID
 	lane    privacy.Lane
 	cause   privacy.Cause
@@ -81,28 +83,30 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *
 		}
 		a.byKey = true
 	}
-	keys, err := s.Keys.Site(st.ID)
-	if err != nil {
-		s.Log.Error("site has no keys", "site", st.ID, "error", err)
+	if a.shop = s.shopOf(p, st); a.shop == nil {
 		return a, unknownSite
 	}
-	h := &ctx.Request.Header
-	a.jar = cookie.NamesOf(st).On(overHTTPS(ctx))
-	a.visit, a.known = a.jar.Read(h, keys, s.Now())
+	h, keys, now := &ctx.Request.Header, a.shop.keys, s.Now()
+	a.jar = a.shop.names.On(overHTTPS(ctx))
+	a.visit, a.known = a.jar.Read(h, keys, now)
 	if a.byKey {
-		a.visit, a.known = privacy.OpenVisit(keys, h.Peek("Beckon-Visitor"), s.Now())
+		a.visit, a.known = privacy.OpenVisit(keys, h.Peek("Beckon-Visitor"), now)
 	}
 	signals := privacy.Signals{GPC: cookie.Says(h, "Sec-GPC", "1"), DNT: cookie.Says(h, "DNT", "1"), OptOut: a.jar.OptedOut}
 	policy := st.Consent
 	if a.known {
 		signals.Recorded = a.visit.Recorded()
-		signals.Revoked, _ = s.Suppressed.Find(suppress.KeyOf(keys, a.visit.ID(keys)))
+		a.visitor = a.visit.ID(keys)
+		a.name = suppress.KeyOf(keys, a.visitor)
+		signals.Revoked, _ = s.Suppressed.Find(a.name)
 		policy.Default = policy.Granted(a.visit.Lane)
 	}
 	a.lane, a.cause = privacy.Choose(policy, signals)
 	a.known = a.known && a.lane == privacy.LaneDecide // in any other lane a cookie makes nobody known
 	if a.known {
-		a.visitor, a.session = a.visit.ID(keys), a.visit.Session(keys)
+		a.session = a.visit.SessionOf(keys, a.visitor)
+	} else {
+		a.visitor, a.name = privacy.ID{}, privacy.ID{}
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
 		agent := s.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
@@ -120,7 +124,10 @@ func overHTTPS(ctx *fasthttp.RequestCtx) bool {
 	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
 }
 
+var laneHeader = []byte("Beckon-Lane")
+
 // tellLane says which lane the answer is of, and why.
 func (a *asker) tellLane(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.Set("Beckon-Lane", a.lane.String()+"; "+a.cause.String())
+	var stack [64]byte
+	ctx.Response.Header.SetCanonical(laneHeader, append(append(append(stack[:0], a.lane.String()...), "; "...), a.cause.String()...))
 }

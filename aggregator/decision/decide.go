@@ -34,10 +34,7 @@ type answer struct {
 // for the first serve of a grant, which is durable before decide returns. Who asks for only one offer
 // hears nothing of another one, so nothing else is served: see about.
 func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*answer, error) {
-	ans, err := s.prepare(a)
-	if err != nil {
-		return ans, err
-	}
+	ans := s.prepare(a)
 	ans.verdict = ans.program.Evaluate(ans.in, ans.now)
 	if ans.verdict.Err != nil {
 		s.m.ruleFailures.Inc()
@@ -56,6 +53,7 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*a
 		what = ans.verdict.Offer.ID
 	}
 	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), what, ans.verdict.Reason.String(), func() *Row { return s.row(ans) })
+	var err error
 	ans.token, err = s.tokenFor(ans, ans.in.Serves)
 	return ans, err
 }
@@ -84,19 +82,15 @@ func (ans *answer) explained() eligibility.Verdict {
 }
 
 // prepare gathers what the verdict for a depends on.
-func (s *Server) prepare(a asker) (*answer, error) {
+func (s *Server) prepare(a asker) *answer {
 	ans := &answer{asker: a, now: s.Now()}
-	keys, err := s.Keys.Site(a.site.ID)
-	if err != nil {
-		return ans, err
-	}
-	in := &ans.in
+	keys, in := a.shop.keys, &ans.in
 	*in = eligibility.Input{
 		Site: a.site, Visitor: a.visitor, Session: a.session, Lane: a.lane, OptedOut: a.cause == privacy.CauseOptOut,
 		Bot: a.bot, DrawKey: (*[32]byte)(&keys.Decision),
 	}
 	if !a.known {
-		return ans, nil
+		return ans
 	}
 	in.Since = time.Unix(a.visit.Created, 0)
 	if ans.profile = s.profile(a); ans.profile != nil {
@@ -110,33 +104,28 @@ func (s *Server) prepare(a asker) (*answer, error) {
 			in.Serves = withServe(in.Serves, serve)
 		}
 	}
-	return ans, nil
+	return ans
 }
 
 // profile finds the visitor in memory, or asks ClickHouse within the deadline.
 func (s *Server) profile(a asker) *feature.Profile {
-	k := feature.Key{Site: a.site.ID, Visitor: a.visitor.Bytes()}
-	if p := s.Store.Get(k); p != nil {
+	if p := s.Store.Find(a.name); p != nil {
 		return p
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.ColdDeadline)
 	defer cancel()
-	return s.Cold.Load(ctx, k)
+	return s.Cold.Load(ctx, feature.Key{Site: a.site.ID, Visitor: a.visitor.Bytes()})
 }
 
 // serveFirst records a new grant or holdout draw, durably, and remembers it for the next request. It
 // does so for one request of a visitor at a time, and asks once more when it is its turn: of two
 // that come at once, in two sessions even, only the first may be given something.
 func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer) (served bool, err error) {
-	keys, err := s.Keys.Site(ans.site.ID)
-	if err != nil {
-		return false, err
-	}
 	key := feature.Key{Site: ans.site.ID, Visitor: ans.visitor.Bytes()}
 	turn := &s.turns[int(key.Visitor[0])%turns]
 	turn.Lock()
 	defer turn.Unlock()
-	if p := s.Store.Get(key); p != nil {
+	if p := s.Store.Find(ans.name); p != nil {
 		for _, serve := range p.Serves {
 			ans.in.Serves = withServe(ans.in.Serves, serve)
 		}
@@ -157,7 +146,7 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer) (served bool,
 	if ans.token, err = s.tokenFor(ans, []feature.Serve{serve}); err != nil {
 		return true, err
 	}
-	ans.jar.SetGrant(&ctx.Response.Header, sealGrant(keys, ans.visitor, serve), v.ValidUntil.Sub(ans.now))
+	ans.jar.SetGrant(&ctx.Response.Header, sealGrant(ans.shop.keys, ans.visitor, serve), v.ValidUntil.Sub(ans.now))
 	return true, nil
 }
 

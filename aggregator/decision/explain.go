@@ -7,7 +7,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
 )
 
@@ -62,11 +61,7 @@ func (s *Server) DevVisitor() http.Handler {
 // explain reaches the verdict for a, step by step, and leaves no trace of having done so.
 func (s *Server) explain(a asker) Explanation {
 	out := Explanation{Site: a.site.ID, Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}
-	ans, err := s.prepare(a)
-	if err != nil {
-		out.Reason = eligibility.EvaluationFailed.String()
-		return out
-	}
+	ans := s.prepare(a)
 	if a.known {
 		out.Visitor, out.Session = shorten(a.visitor.Hex()), shorten(a.session.Hex())
 	}

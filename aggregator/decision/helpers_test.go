@@ -151,6 +151,7 @@ func startReplica(t *testing.T, s *setup, change ...func(*Config)) *replica {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.suppressed.Close() })
+	r.store.Refuse(feature.SuppressedBy(s.keys, r.suppressed))
 	reg, log := prometheus.NewRegistry(), slog.New(slog.DiscardHandler)
 	down := func(context.Context) (driver.Conn, error) { return nil, errors.New("connection refused") }
 	cold := feature.NewCold(feature.NewReader("beckon", down), r.store, log)

@@ -1,6 +1,8 @@
 package decision
 
 import (
+	"encoding/hex"
+	"strconv"
 	"time"
 
 	"beckon/aggregator/eligibility"
@@ -39,6 +41,48 @@ type Offer struct {
 	Combinable   bool     `json:"combinable"`
 }
 
+// appendReply appends the JSON of newReply. Nothing in it needs to be escaped but what the shop's own words are, and
+// those are spelled once for each sites file.
+func (ans *answer) appendReply(b []byte) []byte {
+	v := &ans.verdict
+	b = append(append(append(b, `{"site":"`...), ans.site.ID...), `","eligible":`...)
+	b = strconv.AppendBool(b, v.Eligible)
+	w := noWording
+	if v.Eligible {
+		w = ans.shop.offers[v.Offer]
+	}
+	b = append(append(b, `,"offer":`...), w.offer...)
+	b = appendText(append(b, `,"arm":`...), string(v.Arm))
+	b = appendText(append(b, `,"reason":`...), v.Reason.String())
+	b = appendText(append(b, `,"rule":`...), v.Rule)
+	token, end := "", time.Time{}
+	if v.Eligible {
+		token, end = ans.token, v.ValidUntil
+	}
+	b = appendText(append(b, `,"token":`...), token)
+	b = appendInstant(append(b, `,"expires_at":`...), end)
+	b = appendInstant(append(b, `,"fresh_at":`...), ans.freshAt)
+	b = strconv.AppendBool(append(b, `,"personalised":`...), v.Personalised)
+	b = append(append(b, `,"disclosure":`...), w.disclosure...)
+	b = append(b, `,"decision_id":`...)
+	if v.DecisionID.IsZero() {
+		return append(b, "null}"...)
+	}
+	id := v.DecisionID.Bytes()
+	return append(hex.AppendEncode(append(b, '"'), id[:]), `"}`...)
+}
+
+var noWording = wording{[]byte("null"), []byte("null")}
+
+// appendText appends a word of ours, null for none.
+func appendText(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, "null"...)
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// newReply is the answer as a value.
 func newReply(siteID string, v *eligibility.Verdict, token string, freshAt time.Time) Reply {
 	r := Reply{
 		Site: siteID, Eligible: v.Eligible, Reason: v.Reason.String(), Personalised: v.Personalised,
@@ -85,11 +129,20 @@ func amountOrNull(a event.Amount) *float64 {
 	return &f
 }
 
+const instantForm = "2006-01-02T15:04:05.000Z07:00" // RFC 3339 with milliseconds
+
+func appendInstant(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, "null"...)
+	}
+	return append(t.UTC().AppendFormat(append(b, '"'), instantForm), '"')
+}
+
 // instant spells t as RFC 3339 in UTC with milliseconds, null for the zero time.
 func instant(t time.Time) *string {
 	if t.IsZero() {
 		return nil
 	}
-	s := t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+	s := t.UTC().Format(instantForm)
 	return &s
 }

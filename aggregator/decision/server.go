@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,6 +73,7 @@ type Server struct {
 	m      metrics
 	tokens *tokenCache
 	limits *limits
+	shops  atomic.Pointer[shops]
 	turns  [turns]sync.Mutex // for first serves, by visitor
 	http   *fasthttp.Server
 
@@ -249,9 +251,16 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 // private says that an answer is for one visitor.
 func private(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("Vary", "Origin, Cookie")
-	h.Set("X-Content-Type-Options", "nosniff")
+	for i := range privateLines {
+		h.SetCanonical(privateLines[i].name, privateLines[i].value)
+	}
+}
+
+// privateLines are spelled as fasthttp would: names that it has to look through first cost three times as much.
+var privateLines = [...]struct{ name, value []byte }{
+	{[]byte("Cache-Control"), []byte("private, no-store")},
+	{[]byte("Vary"), []byte("Origin, Cookie")},
+	{[]byte("X-Content-Type-Options"), []byte("nosniff")},
 }
 
 // letIn lets a page of the site read the answer. A page of anybody else is refused; who has no Origin is no
@@ -274,14 +283,16 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) *an
 		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
 		ans.verdict, ans.token, ans.failed = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, "", true
 	}
-	s.m.decisions.WithLabelValues(a.site.ID, ans.verdict.Reason.String()).Inc()
+	a.shop.answers[ans.verdict.Reason].Inc()
 	return ans
 }
 
 // reply writes the decision.
 func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
 	ans := s.answer(ctx, a, nil)
-	writeJSON(ctx, newReply(a.site.ID, &ans.verdict, ans.token, ans.freshAt))
+	ctx.SetContentType("application/json")
+	var stack [1536]byte // an answer with a token has about 900 bytes
+	ctx.SetBody(ans.appendReply(stack[:0]))
 }
 
 func (s *Server) static(ctx *fasthttp.RequestCtx, contentType, cache string, body []byte) {

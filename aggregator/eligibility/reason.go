@@ -25,6 +25,8 @@ const (
 	Stale                          // what is known is too old, or could not be read
 	Disabled                       // switched off in the sites file
 	EvaluationFailed               // the rule failed; the caller counts Verdict.Err
+
+	ReasonCount // how many there are, ReasonNone included
 )
 
 var reasonNames = [...]string{

@@ -77,8 +77,10 @@ func (nobody) Name(k Key) privacy.ID {
 func (nobody) Has(privacy.ID) bool { return false }
 
 // Get returns the profile of k, or nil when it is not in memory.
-func (s *Store) Get(k Key) *Profile {
-	name := s.suppressed.Name(k)
+func (s *Store) Get(k Key) *Profile { return s.Find(s.suppressed.Name(k)) }
+
+// Find is Get for who knows the visitor's name in the list of suppressed ones.
+func (s *Store) Find(name privacy.ID) *Profile {
 	s.mu.RLock()
 	p, inCurrent := s.current[name]
 	if !inCurrent {
