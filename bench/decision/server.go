@@ -56,21 +56,6 @@ type serveCmd struct {
 	Cached   int // visitors in memory
 }
 
-// lists is a suppression list as the store asks it, as aggregator/main.go has it.
-type lists struct {
-	keys *keyring.Site
-	list *suppress.List
-}
-
-func (l lists) Name(k feature.Key) privacy.ID {
-	return suppress.KeyOf(l.keys, privacy.StoredID(k.Visitor))
-}
-
-func (l lists) Has(name privacy.ID) bool {
-	cause, _ := l.list.Find(name)
-	return cause != privacy.CauseNone
-}
-
 func (c *serveCmd) Run(ctx context.Context) error {
 	service.KeepTwoThreads()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -113,7 +98,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer suppressed.Close()
-	store.Refuse(lists{siteKeys, suppressed})
+	store.Refuse(feature.SuppressedBy(keys, suppressed))
 	down := func(context.Context) (driver.Conn, error) {
 		return nil, errors.New("there is no ClickHouse in this bench")
 	}
