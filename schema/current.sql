@@ -34,6 +34,8 @@ CREATE TABLE beckon.decisions
     `offer` LowCardinality(String) COMMENT 'Offer that won or was withheld; empty = none',
     `rule` String COMMENT 'Offer and version of its rule, as welcome-back@3f2a9c1d' CODEC(ZSTD(1)),
     `arm` LowCardinality(String) COMMENT 'treatment or holdout; empty = not drawn',
+    `experiment` UInt32 COMMENT 'Number of the experiment of that offer, part of the draw; 0 = none was drawn for' CODEC(ZSTD(1)),
+    `holdout` Float64 COMMENT 'Share of the holdout of that offer at that time, 0 to 1' CODEC(ZSTD(1)),
     `reason` LowCardinality(String) COMMENT 'Why: TARGETING_MATCH, HOLDOUT, COOLDOWN, DEFAULT ...',
     `eligible` UInt8 COMMENT '1 = the offer was given',
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: the row that starts valid_for and cooldown',
@@ -808,6 +810,162 @@ SELECT
 FROM counted AS c
 LEFT JOIN found AS f ON (c.site = f.site) AND (c.day = f.day);
 
+CREATE VIEW beckon.report_lift
+(
+    `site` String COMMENT 'Site id',
+    `offer` LowCardinality(String) COMMENT 'Offer id of sites.yaml; offers to everyone are outside experiments',
+    `experiment` UInt32 COMMENT 'Number of the experiment of that offer; it ends when a visitor is drawn for a higher one',
+    `holdout` Float64 COMMENT 'Share of the holdout when these visitors were assigned, 0 to 1',
+    `arm` String COMMENT 'treatment: given the offer; holdout: eligible and given nothing',
+    `day` Date COMMENT 'Day of the first assignment in the given time zone',
+    `visitors` UInt64 COMMENT 'Visitors assigned to this arm, each once: those who were eligible and drawn',
+    `served` UInt64 COMMENT 'Of them, who were given the offer in an answer',
+    `shown` UInt64 COMMENT 'Of them, whose browser reported offer_shown since the assignment',
+    `orders` UInt64 COMMENT 'Orders placed since the assignment, refunded or not',
+    `converted` UInt64 COMMENT 'Visitors with such an order',
+    `revenue` Decimal(38, 4) COMMENT 'Value of these orders less refunds, in the currency of the site',
+    `revenue_squared` Float64 COMMENT 'Sum of the squares of what each visitor brought; with revenue and visitors it gives the variance',
+    `unconverted` UInt64 COMMENT 'Amounts left out of revenue, as their currency has no known rate'
+)
+COMMENT 'Experiments with the targeted offers of one site in production, as sums that add up: who was assigned to which arm, and what they brought afterwards. A row for each offer, experiment, share of the holdout, arm, and day of the first assignment'
+AS SELECT * EXCEPT environment
+FROM `beckon.report_lift_all`(site = {site:String}, timezone = {timezone:String}, since = {since:Date}, until = {until:Date})
+WHERE environment = 'production';
+
+CREATE VIEW beckon.report_lift_all
+(
+    `site` String COMMENT 'Site id',
+    `environment` LowCardinality(String) COMMENT 'production, staging ... of sites.yaml',
+    `offer` LowCardinality(String) COMMENT 'Offer id of sites.yaml; offers to everyone are outside experiments',
+    `experiment` UInt32 COMMENT 'Number of the experiment of that offer; it ends when a visitor is drawn for a higher one',
+    `holdout` Float64 COMMENT 'Share of the holdout when these visitors were assigned, 0 to 1',
+    `arm` String COMMENT 'treatment: given the offer; holdout: eligible and given nothing',
+    `day` Date COMMENT 'Day of the first assignment in the given time zone',
+    `visitors` UInt64 COMMENT 'Visitors assigned to this arm, each once: those who were eligible and drawn',
+    `served` UInt64 COMMENT 'Of them, who were given the offer in an answer',
+    `shown` UInt64 COMMENT 'Of them, whose browser reported offer_shown since the assignment',
+    `orders` UInt64 COMMENT 'Orders placed since the assignment, refunded or not',
+    `converted` UInt64 COMMENT 'Visitors with such an order',
+    `revenue` Decimal(38, 4) COMMENT 'Value of these orders less refunds, in the currency of the site',
+    `revenue_squared` Float64 COMMENT 'Sum of the squares of what each visitor brought; with revenue and visitors it gives the variance',
+    `unconverted` UInt64 COMMENT 'Amounts left out of revenue, as their currency has no known rate'
+)
+COMMENT 'Experiments with the targeted offers of one site, of every environment; as sums that add up'
+AS WITH
+    begun AS
+    (
+        SELECT
+            d.environment AS environment,
+            d.offer AS offer,
+            d.experiment AS experiment,
+            min(d.decided_at) AS begun_at
+        FROM beckon.decisions AS d
+        WHERE (d.site = {site:String}) AND (d.first_serve = 1) AND (d.personalised = 1) AND (d.arm != '') AND (d.expires > today())
+        GROUP BY
+            d.environment,
+            d.offer,
+            d.experiment
+    ),
+    spans AS
+    (
+        SELECT
+            b.environment AS environment,
+            b.offer AS offer,
+            b.experiment AS experiment,
+            minIf(n.begun_at, n.experiment > b.experiment) AS next_at,
+            if(next_at = toDateTime64(0, 3, 'UTC'), toDateTime64('2299-12-31 00:00:00', 3, 'UTC'), next_at) AS ended_at
+        FROM begun AS b
+        INNER JOIN begun AS n ON (b.environment = n.environment) AND (b.offer = n.offer)
+        GROUP BY
+            b.environment,
+            b.offer,
+            b.experiment
+    ),
+    drawn AS
+    (
+        SELECT
+            d.environment AS environment,
+            d.offer AS offer,
+            d.experiment AS experiment,
+            d.visitor AS visitor,
+            minIf(d.decided_at, d.first_serve = 1) AS assigned_at,
+            argMinIf(d.arm, d.decided_at, d.first_serve = 1) AS arm,
+            argMinIf(d.holdout, d.decided_at, d.first_serve = 1) AS holdout,
+            maxIf(d.decided_at, d.eligible = 1) AS last_served
+        FROM beckon.decisions AS d
+        WHERE (d.site = {site:String}) AND (d.offer != '') AND (d.personalised = 1) AND (d.arm != '') AND (d.expires > today())
+        GROUP BY
+            d.environment,
+            d.offer,
+            d.experiment,
+            d.visitor
+        HAVING (countIf(d.first_serve = 1) > 0) AND ((toDate(assigned_at, {timezone:String}) >= {since:Date}) AND (toDate(assigned_at, {timezone:String}) <= {until:Date}))
+    ),
+    bought AS
+    (
+        SELECT
+            toFixedString(unhex(o.visitor), 16) AS visitor,
+            groupArray((assumeNotNull(o.placed_at), ifNull(o.net_site, toDecimal128(0, 4)), o.unconverted)) AS orders
+        FROM beckon.v_orders_all AS o
+        WHERE (o.site = {site:String}) AND (o.visitor != '') AND (o.placed_at IS NOT NULL)
+        GROUP BY visitor
+    ),
+    seen AS
+    (
+        SELECT
+            e.visitor AS visitor,
+            e.offer AS offer,
+            groupUniqArray(1000)(e.occurred_at) AS times
+        FROM beckon.events AS e
+        WHERE (e.site = {site:String}) AND (toDate(e.occurred_at) >= ({since:Date} - 1)) AND (e.kind = 'offer_shown') AND (e.lane = 'decide') AND (e.bot = 0) AND (e.expires > today())
+        GROUP BY
+            e.visitor,
+            e.offer
+    ),
+    visitors AS
+    (
+        SELECT
+            a.environment AS environment,
+            a.offer AS offer,
+            a.experiment AS experiment,
+            a.holdout AS holdout,
+            a.arm AS arm,
+            toDate(a.assigned_at, {timezone:String}) AS day,
+            a.last_served >= a.assigned_at AS was_served,
+            arrayExists(x -> ((x >= a.assigned_at) AND (x < s.ended_at)), v.times) AS was_shown,
+            arrayFilter(x -> (((x.1) >= a.assigned_at) AND ((x.1) < s.ended_at)), b.orders) AS their_orders,
+            toFloat64(arraySum(arrayMap(x -> (x.2), their_orders))) AS brought
+        FROM drawn AS a
+        INNER JOIN spans AS s ON (a.environment = s.environment) AND (a.offer = s.offer) AND (a.experiment = s.experiment)
+        LEFT JOIN bought AS b ON a.visitor = b.visitor
+        LEFT JOIN seen AS v ON (a.visitor = v.visitor) AND (a.offer = v.offer)
+        WHERE a.assigned_at < s.ended_at
+    )
+SELECT
+    {site:String} AS site,
+    environment,
+    offer,
+    experiment,
+    holdout,
+    arm,
+    day,
+    count() AS visitors,
+    countIf(was_served) AS served,
+    countIf(was_shown) AS shown,
+    sum(length(their_orders)) AS orders,
+    countIf(notEmpty(their_orders)) AS converted,
+    sum(arraySum(arrayMap(x -> (x.2), their_orders))) AS revenue,
+    sum(brought * brought) AS revenue_squared,
+    sum(arraySum(arrayMap(x -> (x.3), their_orders))) AS unconverted
+FROM visitors
+GROUP BY
+    environment,
+    offer,
+    experiment,
+    holdout,
+    arm,
+    day;
+
 CREATE VIEW beckon.report_offer_daily
 (
     `day` Date COMMENT 'Day in the given time zone on which the offer was first served; of an offer to everyone, on which it was answered',
@@ -1131,6 +1289,8 @@ CREATE VIEW beckon.v_decisions
     `offer` LowCardinality(String) COMMENT 'Offer that won or was withheld; empty = none',
     `rule` String COMMENT 'Offer and version of its rule',
     `arm` LowCardinality(String) COMMENT 'treatment or holdout; empty = not drawn',
+    `experiment` UInt32 COMMENT 'Number of the experiment of that offer, part of the draw; 0 = none was drawn for',
+    `holdout` Float64 COMMENT 'Share of the holdout of that offer at that time, 0 to 1',
     `reason` LowCardinality(String) COMMENT 'Why: TARGETING_MATCH, HOLDOUT, COOLDOWN, DEFAULT ...',
     `eligible` UInt8 COMMENT '1 = the offer was given',
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: count these for lift',
@@ -1161,6 +1321,8 @@ CREATE VIEW beckon.v_decisions_all
     `offer` LowCardinality(String) COMMENT 'Offer that won or was withheld; empty = none',
     `rule` String COMMENT 'Offer and version of its rule',
     `arm` LowCardinality(String) COMMENT 'treatment or holdout; empty = not drawn',
+    `experiment` UInt32 COMMENT 'Number of the experiment of that offer, part of the draw; 0 = none was drawn for',
+    `holdout` Float64 COMMENT 'Share of the holdout of that offer at that time, 0 to 1',
     `reason` LowCardinality(String) COMMENT 'Why: TARGETING_MATCH, HOLDOUT, COOLDOWN, DEFAULT ...',
     `eligible` UInt8 COMMENT '1 = the offer was given',
     `first_serve` UInt8 COMMENT '1 = first serve of a grant, or of an assignment to the holdout: count these for lift',
@@ -1186,6 +1348,8 @@ AS SELECT
     d.offer AS offer,
     d.rule AS rule,
     d.arm AS arm,
+    d.experiment AS experiment,
+    d.holdout AS holdout,
     d.reason AS reason,
     d.eligible AS eligible,
     d.first_serve AS first_serve,

@@ -272,6 +272,8 @@ func TestViewsWithParametersHaveTheColumnsThatTheyExplain(t *testing.T) {
 	for _, call := range []string{
 		"report_offer_daily(site = 'demo', timezone = 'UTC', since = '2026-11-01', until = '2026-11-30')",
 		"report_funnel_daily(site = 'demo', timezone = 'UTC', since = '2026-11-01', until = '2026-11-30', k = 50)",
+		"report_lift(site = 'demo', timezone = 'UTC', since = '2026-11-01', until = '2026-11-30')",
+		"report_lift_all(site = 'demo', timezone = 'UTC', since = '2026-11-01', until = '2026-11-30')",
 	} {
 		name, _, _ := strings.Cut(call, "(")
 		have := d.describe(t, call)

@@ -204,7 +204,7 @@ func (s *Server) row(ans *answer) *Row {
 		ExpiresDay: uint16(ans.now.Add(ans.site.Profiles).Unix() / (24 * 60 * 60)),
 	}
 	if v.Offer != nil {
-		r.Offer = v.Offer.ID
+		r.Offer, r.Experiment, r.Holdout = v.Offer.ID, v.Offer.Experiment, ans.site.HoldoutShare(v.Offer)
 	}
 	if !v.ValidUntil.IsZero() {
 		r.ValidUntil = v.ValidUntil.UnixMilli()

@@ -78,6 +78,17 @@ sites:
         min_cart_value: 20.00
         valid_for: 1h
         cooldown: 1d
+  - id: split
+    origins: [https://split.example]
+    currency: EUR
+    consent: {default: count, allow: decide}
+    holdout: 50%
+    offers:
+      - id: ten
+        title: 10% off
+        when: visitor.pageviews_30d >= 1
+        discount: {percent: 10}
+        experiment: 3
 `
 
 // setup is what several replicas share: sites, rules, keys.
@@ -104,7 +115,7 @@ func newSetup(t *testing.T) *setup {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keyring.Init(filepath.Join(s.dir, "keyring"), []string{"demo", "open", "held"}); err != nil {
+	if _, err := keyring.Init(filepath.Join(s.dir, "keyring"), []string{"demo", "open", "held", "split"}); err != nil {
 		t.Fatal(err)
 	}
 	if s.keys, err = keyring.Open(filepath.Join(s.dir, "keyring")); err != nil {

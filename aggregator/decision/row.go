@@ -22,6 +22,8 @@ type Row struct {
 	Offer        string            `json:"offer"`
 	Rule         string            `json:"rule"`
 	Arm          string            `json:"arm"`
+	Experiment   int               `json:"experiment"` // of the offer, and the share of its holdout, at that time
+	Holdout      float64           `json:"holdout"`
 	Reason       string            `json:"reason"`
 	Eligible     bool              `json:"eligible"`
 	FirstServe   bool              `json:"first_serve"` // the first time this grant or holdout draw was answered
@@ -63,6 +65,8 @@ func Table() *loader.Table[Row] {
 			loader.Col("offer", func(r *Row) string { return r.Offer }),
 			loader.Col("rule", func(r *Row) string { return r.Rule }),
 			loader.Col("arm", func(r *Row) string { return r.Arm }),
+			loader.Col("experiment", func(r *Row) uint32 { return uint32(r.Experiment) }),
+			loader.Col("holdout", func(r *Row) float64 { return r.Holdout }),
 			loader.Col("reason", func(r *Row) string { return r.Reason }),
 			loader.Col("eligible", func(r *Row) uint8 { return bit(r.Eligible) }),
 			loader.Col("first_serve", func(r *Row) uint8 { return bit(r.FirstServe) }),
