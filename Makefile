@@ -68,7 +68,7 @@ schema: ## write schema/current.sql as a server dumps it
 	go test ./schema -run TestCurrentSQL -update
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
-	rm -rf bin .beckon pixel-js/node_modules
+	rm -rf bin .beckon pixel-js/node_modules verify/rust/target
 
 build: tag ## build the binaries into bin/
 	go build -o bin/beckon-collector ./collector

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings a bare machine to where the tests can run: a C compiler for the race detector, curl for the
-# lines that make run prints, a Chromium for the browser test, the tag's development packages. It
-# installs system packages only as root on Debian or Ubuntu; otherwise it stops and prints the line
+# lines that make run prints, a Chromium for the browser test, PHP and Rust for what shops copy, the tag's
+# development packages. It installs system packages only as root on Debian or Ubuntu; otherwise it stops and prints the line
 # to run.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -37,6 +37,11 @@ fi
 need "promtool" "prometheus" promtool
 need "nginx" "nginx-light" nginx /usr/sbin/nginx
 need "Chromium" "chromium" chromium chromium-browser google-chrome
+# What shops copy to check an offer is run in its own languages: verify/.
+php -m 2>/dev/null | grep -q pdo_sqlite || need "PHP with SQLite" "php-cli php-sqlite3" "no such command"
+if ! [ -d /usr/lib/rustlib/wasm32-wasi ] && ! [ -d "$(rustc --print target-libdir --target wasm32-wasip1 2>/dev/null || echo none)" ]; then
+	need "Rust for wasm" "rustc cargo libstd-rust-dev-wasm32 lld-14" "no such command"
+fi
 
 for d in pixel-js internal/e2e/openfeature; do # the tag's tools, and the official clients that the aggregator is held against
 	installed=$d/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one
