@@ -93,6 +93,7 @@ func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-le
 // cli is the command line: `serve` is what happens without a word.
 type cli struct {
 	Serve   serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
+	Verify  verifyCmd        `cmd:"" help:"Check an offer token as a shop does, offline. Each refusal has a word and an exit code, see docs/decisions.md."`
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 

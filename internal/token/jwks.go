@@ -1,12 +1,11 @@
 package token
 
 import (
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 
 	"beckon/internal/keyring"
+	offer "beckon/verify/go"
 )
 
 // jwk is one public key (RFC 7517, RFC 8037).
@@ -42,28 +41,10 @@ func JWKS(keys []keyring.IssuerKey) []byte {
 }
 
 // Keys are the public keys of an issuer by `kid`.
-type Keys map[string]ed25519.PublicKey
+type Keys offer.Keys
 
-// ParseJWKS reads the document that JWKS writes. Keys of other types are left out, so that an issuer
-// may publish them beside ours.
+// ParseJWKS reads the document that JWKS writes.
 func ParseJWKS(document []byte) (Keys, error) {
-	var doc jwks
-	if err := json.Unmarshal(document, &doc); err != nil {
-		return nil, fmt.Errorf("read JWKS: %w", err)
-	}
-	keys := Keys{}
-	for i, k := range doc.Keys {
-		if k.Type != "OKP" || k.Curve != "Ed25519" {
-			continue
-		}
-		x, err := base64.RawURLEncoding.DecodeString(k.X)
-		if err != nil || len(x) != ed25519.PublicKeySize || k.ID == "" {
-			return nil, fmt.Errorf("read JWKS: key %d has no kid or no Ed25519 public key", i)
-		}
-		if keys[k.ID] != nil {
-			return nil, fmt.Errorf("read JWKS: two keys with the kid %q", k.ID)
-		}
-		keys[k.ID] = x
-	}
-	return keys, nil
+	keys, err := offer.ParseKeys(document)
+	return Keys(keys), err
 }

@@ -6,14 +6,16 @@
 // decision id, a keyed hash.
 //
 // Promises. The same key and claims give the same token, so that every replica signs one grant
-// alike. Verify accepts no other algorithm, no token without expiry, audience and issuer, and terms
-// only in the shape that Sign gives them. A second use of a `jti` is refused by whoever takes the
-// money: that needs a memory, which this package has not.
+// alike. Sign makes nothing that a verifier would refuse. Verify is that of beckon/verify/go, which
+// shops copy. A second use of a `jti` is refused by whoever takes the money: that needs a memory,
+// which this package has not.
 //
 // Place in the path: aggregator/decision signs, the shop verifies.
 package token
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,19 +24,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 	"beckon/internal/site"
+	offer "beckon/verify/go"
 )
 
-// Skew is how far the clock of a verifier may be off. Who remembers a used `jti` does so until the
-// token's expiry plus Skew.
-const Skew = time.Minute
-
-// maxTokenBytes is far above what Sign makes, and keeps hostile text from the parser.
-const maxTokenBytes = 8 << 10
+// maxMoney is what verifiers accept, in units: their numbers are exact up to there.
+const maxMoney = 100_000_000_000 * event.AmountScale
 
 // ErrInvalid is the cause of every refusal by Verify.
 var ErrInvalid = errors.New("offer token is not valid")
@@ -51,6 +48,12 @@ type Claims struct {
 
 	IssuedAt  time.Time // whole seconds, like ExpiresAt; fractions are cut
 	ExpiresAt time.Time
+}
+
+type header struct {
+	Algorithm string `json:"alg"`
+	KeyID     string `json:"kid"`
+	Type      string `json:"typ"`
 }
 
 // wire is the claims set as it is written.
@@ -74,25 +77,29 @@ type wire struct {
 
 // Sign makes the token for c under key.
 func Sign(key keyring.IssuerKey, c Claims) (string, error) {
-	w := wire{
-		Issuer: c.Issuer, Audience: c.Site, Subject: c.Subject, ID: c.ID,
-		IssuedAt: c.IssuedAt.Unix(), ExpiresAt: c.ExpiresAt.Unix(),
-	}
-	if o := c.Offer; o != nil {
-		w.Offer, w.Kind, w.Percent, w.Amount = o.ID, o.Kind, o.Percent, number(o.Amount)
-		w.Currency, w.MinCartValue = o.Currency, number(o.MinCartValue)
-		w.Code, w.AppliesTo, w.Combinable = o.Code, o.AppliesTo, o.Combinable
-	}
-	if _, err := w.claims(); err != nil {
+	if err := c.check(); err != nil {
 		return "", fmt.Errorf("sign offer token: %w", err)
 	}
-	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, w)
-	t.Header["kid"] = key.ID
-	text, err := t.SignedString(key.Private())
-	if err != nil {
-		return "", fmt.Errorf("sign offer token under key %s: %w", key.ID, err)
+	o := c.Offer
+	w := wire{
+		Issuer: c.Issuer, Audience: c.Site, Subject: c.Subject, ID: c.ID, IssuedAt: c.IssuedAt.Unix(), ExpiresAt: c.ExpiresAt.Unix(),
+		Offer: o.ID, Kind: o.Kind, Percent: o.Percent, Amount: number(o.Amount), Currency: o.Currency, MinCartValue: number(o.MinCartValue),
+		Code: o.Code, AppliesTo: o.AppliesTo, Combinable: o.Combinable,
+	}
+	text := part(header{Algorithm: "EdDSA", KeyID: key.ID, Type: "JWT"}) + "." + part(w)
+	text += "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(key.Private(), []byte(text)))
+	if len(text) > offer.MaxBytes {
+		return "", fmt.Errorf("sign offer token: %d bytes, and no verifier reads over %d: shorten applies_to", len(text), offer.MaxBytes)
 	}
 	return text, nil
+}
+
+func part(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("BUG: a part of a token does not marshal: " + err.Error())
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // Expect is what a verifier knows without the token.
@@ -103,81 +110,63 @@ type Expect struct {
 }
 
 // Verify returns what the token says, when it was signed by one of keys for this site and has not
-// expired. The error wraps ErrInvalid and does not quote the token.
+// expired. The error wraps ErrInvalid and an offer.Refusal, and does not quote the token.
 func (keys Keys) Verify(text string, want Expect) (Claims, error) {
 	if want.Issuer == "" || want.Site == "" || want.Now.IsZero() {
 		return Claims{}, fmt.Errorf("%w: the verifier must name issuer, site and time", ErrInvalid)
 	}
-	if len(text) > maxTokenBytes {
-		return Claims{}, fmt.Errorf("%w: longer than %d bytes", ErrInvalid, maxTokenBytes)
-	}
-	var w wire
-	_, err := jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
-		jwt.WithStrictDecoding(),
-		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(),
-		jwt.WithIssuer(want.Issuer),
-		jwt.WithAudience(want.Site),
-		jwt.WithLeeway(Skew),
-		jwt.WithTimeFunc(func() time.Time { return want.Now }),
-	).ParseWithClaims(text, &w, keys.choose)
+	o, err := offer.Keys(keys).Verify(text, offer.Want{Issuer: want.Issuer, Site: want.Site, Now: want.Now})
 	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	c, err := w.claims()
-	if err != nil {
-		return Claims{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	c := Claims{
+		Issuer: want.Issuer, Site: want.Site, Subject: o.Decision, ID: o.JTI,
+		IssuedAt: time.Unix(o.IssuedAt, 0), ExpiresAt: time.Unix(o.ExpiresAt, 0),
+		Offer: &site.Offer{
+			ID: o.ID, Kind: site.Kind(o.Kind), Percent: o.Percent, Amount: amountOf(o.Amount), Currency: o.Currency,
+			MinCartValue: amountOf(o.MinCartValue), Code: o.Code, Combinable: o.Combinable,
+		},
+	}
+	if len(o.AppliesTo) > 0 {
+		c.Offer.AppliesTo = o.AppliesTo
 	}
 	return c, nil
 }
 
-// choose finds the key that the token's header names.
-func (keys Keys) choose(t *jwt.Token) (any, error) {
-	kid, _ := t.Header["kid"].(string)
-	if key, ok := keys[kid]; ok {
-		return key, nil
+// check reports what a verifier would refuse: nothing is missing, and the terms are those of one kind.
+func (c *Claims) check() error {
+	o := c.Offer
+	if o == nil {
+		return errors.New("no offer")
 	}
-	return nil, errors.New("unknown kid")
-}
-
-// claims checks that nothing is missing and that the terms are those of one kind.
-func (w *wire) claims() (Claims, error) {
-	for _, c := range []struct{ name, value string }{
-		{"iss", w.Issuer}, {"aud", w.Audience}, {"sub", w.Subject}, {"jti", w.ID}, {"offer", w.Offer},
+	for _, claim := range []struct{ name, value string }{
+		{"iss", c.Issuer}, {"aud", c.Site}, {"sub", c.Subject}, {"jti", c.ID}, {"offer", o.ID},
 	} {
-		if c.value == "" {
-			return Claims{}, fmt.Errorf("claim %q is missing", c.name)
+		if claim.value == "" {
+			return fmt.Errorf("claim %q is missing", claim.name)
 		}
 	}
-	if w.ExpiresAt <= w.IssuedAt {
-		return Claims{}, errors.New(`claim "exp" is not after "iat"`)
+	if c.ExpiresAt.Unix() <= c.IssuedAt.Unix() {
+		return errors.New(`claim "exp" is not after "iat"`)
 	}
-	amount, okAmount := amountOf(w.Amount)
-	minimum, okMinimum := amountOf(w.MinCartValue)
-	if !okAmount || !okMinimum || (amount.Set || minimum.Set) && w.Currency == "" {
-		return Claims{}, errors.New("money without amount or currency")
+	for _, money := range []event.Amount{o.Amount, o.MinCartValue} {
+		if money.Set && (o.Currency == "" || money.Units < 0 || money.Units > maxMoney) {
+			return errors.New("money without currency, or out of range")
+		}
 	}
 	ok := false
-	switch w.Kind {
+	switch o.Kind {
 	case site.Percent:
-		ok = w.Percent > 0 && w.Percent <= 100 && !amount.Set
+		ok = o.Percent > 0 && o.Percent <= 100 && !o.Amount.Set
 	case site.FixedAmount:
-		ok = amount.Units > 0 && w.Percent == 0
+		ok = o.Amount.Units > 0 && o.Percent == 0
 	case site.FreeShipping:
-		ok = !amount.Set && w.Percent == 0
+		ok = !o.Amount.Set && o.Percent == 0
 	}
 	if !ok {
-		return Claims{}, errors.New("terms do not fit their kind")
+		return errors.New("terms do not fit their kind")
 	}
-	return Claims{
-		Issuer: w.Issuer, Site: w.Audience, Subject: w.Subject, ID: w.ID,
-		IssuedAt: time.Unix(w.IssuedAt, 0), ExpiresAt: time.Unix(w.ExpiresAt, 0),
-		Offer: &site.Offer{
-			ID: w.Offer, Kind: w.Kind, Percent: w.Percent, Amount: amount, Currency: w.Currency,
-			MinCartValue: minimum, Code: w.Code, AppliesTo: w.AppliesTo, Combinable: w.Combinable,
-		},
-	}, nil
+	return nil
 }
 
 // number spells money as a JSON number, "5" or "5.25", and nothing as "".
@@ -193,42 +182,7 @@ func number(a event.Amount) json.Number {
 	return json.Number(text)
 }
 
-func amountOf(n json.Number) (event.Amount, bool) {
-	if n == "" {
-		return event.Amount{}, true
-	}
-	return event.ParseAmount([]byte(n))
-}
-
-// The methods below are what the parser asks of a claims set.
-
-// GetExpirationTime returns `exp`, nil when it is missing.
-func (w wire) GetExpirationTime() (*jwt.NumericDate, error) { return date(w.ExpiresAt) }
-
-// GetIssuedAt returns `iat`, nil when it is missing.
-func (w wire) GetIssuedAt() (*jwt.NumericDate, error) { return date(w.IssuedAt) }
-
-// GetNotBefore is nil: a token is good from its making.
-func (w wire) GetNotBefore() (*jwt.NumericDate, error) { return nil, nil }
-
-// GetIssuer returns `iss`.
-func (w wire) GetIssuer() (string, error) { return w.Issuer, nil }
-
-// GetSubject returns `sub`.
-func (w wire) GetSubject() (string, error) { return w.Subject, nil }
-
-// GetAudience returns `aud`.
-func (w wire) GetAudience() (jwt.ClaimStrings, error) { return jwt.ClaimStrings{w.Audience}, nil }
-
-// maxDate keeps seconds within what time.Time can compare without overflow.
-const maxDate = math.MaxInt32 * 100
-
-func date(seconds int64) (*jwt.NumericDate, error) {
-	if seconds == 0 {
-		return nil, nil
-	}
-	if seconds < 0 || seconds > maxDate {
-		return nil, errors.New("time is out of range")
-	}
-	return jwt.NewNumericDate(time.Unix(seconds, 0)), nil
+func amountOf(money float64) event.Amount {
+	units := int64(math.Round(money * event.AmountScale))
+	return event.Amount{Units: units, Set: units > 0}
 }

@@ -17,7 +17,7 @@ import (
 
 const (
 	Skew     = time.Minute // by how much the clocks of issuer and shop may differ
-	maxBytes = 8192        // a token has about 500
+	MaxBytes = 8192        // a token has about 500
 )
 
 // Refusal says why an offer does not count. The words are the same in every language.
@@ -102,7 +102,7 @@ func ParseKeys(page []byte) (Keys, error) {
 
 // Verify returns the offer, or a Refusal. It does not use the offer up: see Redeem.
 func (keys Keys) Verify(token string, want Want) (*Offer, error) {
-	if len(token) > maxBytes || !shape.MatchString(token) {
+	if len(token) > MaxBytes || !shape.MatchString(token) {
 		return nil, Malformed
 	}
 	parts := strings.Split(token, ".")
