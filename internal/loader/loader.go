@@ -33,7 +33,8 @@ import (
 type Source interface {
 	Next(ctx context.Context) (*spool.Batch, error)
 	Done(id spool.BatchID) error
-	Reread(id spool.BatchID) (*spool.Batch, error) // after spool.ErrDamaged
+	Reread(id spool.BatchID) (*spool.Batch, error)  // after spool.ErrDamaged
+	Salvage(id spool.BatchID) (*spool.Batch, error) // after spool.ErrUnreadable
 	Sealing(interval time.Duration)
 }
 
@@ -47,6 +48,7 @@ const (
 	MaxPatience = 30 * time.Minute // what it may grow to
 	minBackoff  = 200 * time.Millisecond
 	maxBackoff  = 5 * time.Second
+	maxReads    = 10                    // of a batch that the disk does not give back, in about half a minute
 	drainWait   = 50 * time.Millisecond // a source that hands out nothing for so long is empty
 )
 
@@ -59,6 +61,7 @@ type Config struct {
 	DeadLetter     string        // file for records that are no rows
 	Patience       time.Duration // with one try of one batch at first; 0 = 1 minute
 	MaxDeadLetters int64         // bytes of that file; 0 = 64 MiB
+	MaxReads       int           // tries to read a batch that the disk does not give back; 0 = 10
 	Log            *slog.Logger
 	Registerer     prometheus.Registerer
 }
@@ -81,6 +84,7 @@ func New(c Config) *Loader {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Patience = cmp.Or(c.Patience, patience)
+	c.MaxReads = cmp.Or(c.MaxReads, maxReads)
 	c.MaxDeadLetters = cmp.Or(c.MaxDeadLetters, maxDeadLetters)
 	return &Loader{Config: c, gathering: minSealing, sent: map[spool.BatchID]bool{}, patience: c.Patience, m: newMetrics(c.Registerer)}
 }
@@ -124,23 +128,35 @@ func (l *Loader) gather(interval time.Duration) {
 	l.Source.Sealing(interval)
 }
 
-// loadUntilDone brings one batch to its end. One that has lost records on the disk meanwhile is described again
-// and begins anew, as after a restart: if it was sent before, it is looked up.
+// loadUntilDone brings one batch to its end. One that has lost records on the disk meanwhile, or that the disk does not
+// give back for long, is described again and begins anew, as after a restart: if it was sent before, it is looked up.
 func (l *Loader) loadUntilDone(ctx context.Context, b *spool.Batch) error {
+	err := l.tryUntilDone(ctx, b)
 	for {
-		err := l.tryUntilDone(ctx, b)
-		if !errors.Is(err, spool.ErrDamaged) {
+		var describe func(spool.BatchID) (*spool.Batch, error)
+		switch {
+		case errors.Is(err, spool.ErrUnreadable):
+			describe = l.Source.Salvage
+		case errors.Is(err, spool.ErrDamaged):
+			describe = l.Source.Reread
+		default:
 			return err
 		}
-		again := step{"read", func() (err error) { b, err = l.Source.Reread(b.ID); return err }}
-		if err := l.retry(ctx, b.ID, again); err != nil {
+		err = l.retry(ctx, b.ID, step{"read", func() error {
+			again, err := describe(b.ID)
+			if err == nil {
+				b = again
+			}
 			return err
+		}})
+		if err == nil {
+			err = l.tryUntilDone(ctx, b)
 		}
 	}
 }
 
 // tryUntilDone retries every step for ever: a full disk or a shortage of files is no better a reason to stop
-// than a ClickHouse that is down. Only the end of ctx, a spool that has failed and a damaged batch stop it.
+// than a ClickHouse that is down. Only the end of ctx, a spool that has failed, a damaged batch and one that cannot be read stop it.
 func (l *Loader) tryUntilDone(ctx context.Context, b *spool.Batch) error {
 	var rows decoded
 	for _, s := range []step{
@@ -164,6 +180,7 @@ type step struct {
 }
 
 func (l *Loader) retry(ctx context.Context, id spool.BatchID, s step) error {
+	reads := 0
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		err := s.run()
 		if err == nil || errors.Is(err, spool.ErrFailed) || errors.Is(err, spool.ErrClosed) {
@@ -178,7 +195,10 @@ func (l *Loader) retry(ctx context.Context, id spool.BatchID, s step) error {
 			return ctx.Err()
 		case <-time.After(backoff):
 		}
-		if errors.Is(err, spool.ErrDamaged) {
+		if errors.Is(err, spool.ErrUnreadable) {
+			reads++
+		}
+		if errors.Is(err, spool.ErrDamaged) || reads == l.MaxReads {
 			return err
 		}
 	}

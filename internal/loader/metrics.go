@@ -42,7 +42,7 @@ func failureCode(code string, err error) string {
 	if errors.As(err, &e) {
 		return strconv.Itoa(int(e.Code))
 	}
-	if errors.Is(err, spool.ErrDamaged) {
+	if errors.Is(err, spool.ErrDamaged) || errors.Is(err, spool.ErrUnreadable) {
 		return "read"
 	}
 	return code

@@ -28,7 +28,7 @@ type Batch struct {
 	Recovered bool
 
 	spool *Spool
-	file  string
+	seg   segment // as it was
 	lines []LedgerLine
 }
 
@@ -44,7 +44,7 @@ func (b *Batch) Records(fn func(seq uint64, payload []byte) error) error {
 
 func (b *Batch) each(fn func(seq uint64, r record) error) error {
 	n := 0
-	err := b.spool.records(b.file, b.ID.Segment, func(seq uint64, r record) error {
+	err := b.spool.records(&b.seg, func(seq uint64, r record) error {
 		n++
 		return fn(seq, r)
 	})
@@ -53,7 +53,7 @@ func (b *Batch) each(fn func(seq uint64, r record) error) error {
 	}
 	if n != b.Len {
 		return fmt.Errorf("read batch %s: it had %d records and now has %d: the disk, or somebody, has changed %s: %w",
-			b.ID.Token(), b.Len, n, b.file, ErrDamaged)
+			b.ID.Token(), b.Len, n, b.seg.file, ErrDamaged)
 	}
 	return nil
 }
@@ -74,12 +74,15 @@ func (b *Batch) Sites(of map[uint64]bool) (map[string]uint64, error) {
 }
 
 // records reads the records of a sealed segment.
-func (s *Spool) records(file string, number uint64, fn func(seq uint64, r record) error) error {
-	data, err := readFile(s.fs, file)
+func (s *Spool) records(seg *segment, fn func(seq uint64, r record) error) error {
+	data, err := seg.salvaged, error(nil)
+	if data == nil {
+		data, err = readSealed(s.fs, seg.file)
+	}
 	if err != nil {
 		return err
 	}
-	sc := segmentScanner(data, s.id, number)
+	sc := segmentScanner(data, s.id, seg.number)
 	for sc.next() {
 		if sc.frame.kind() != kindRecord {
 			continue
@@ -144,7 +147,7 @@ func (s *Spool) batch(seg *segment) *Batch {
 
 		Recovered: seg.recovered,
 		spool:     s,
-		file:      seg.file,
+		seg:       *seg,
 		lines:     seg.counts.lines(),
 	}
 }
@@ -165,12 +168,37 @@ func (s *Spool) Reread(id BatchID) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read again: %w", err)
 	}
-	data, err := readFile(s.fs, seg.file)
+	data, err := readSealed(s.fs, seg.file)
 	if err != nil {
 		return nil, fmt.Errorf("read batch %s again: %w", id.Token(), err)
 	}
+	return s.describe(seg, data, "a sealed segment has changed on the disk"), nil
+}
+
+// Salvage describes what can be read of a batch after ErrUnreadable, as Reread does. What the disk does not give back is
+// zeros from then on, even if it would later; Done keeps the file, as N.rejected, for a person.
+func (s *Spool) Salvage(id BatchID) (*Batch, error) {
+	s.finishing.Lock()
+	defer s.finishing.Unlock()
+	seg, err := s.find(id)
+	if err != nil {
+		return nil, fmt.Errorf("salvage: %w", err)
+	}
+	data, err := readPieces(s.fs, seg.file, seg.bytes)
+	if err != nil {
+		return nil, fmt.Errorf("salvage batch %s: %w", id.Token(), err)
+	}
+	b := s.describe(seg, data, "a sealed segment cannot be read; what can be is loaded, and its file will be set aside")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seg.salvaged, b.seg.salvaged = data, data
+	return b, nil
+}
+
+// describe makes of a sealed segment what these bytes say.
+func (s *Spool) describe(seg *segment, data []byte, what string) *Batch {
 	r := readSegment(data, s.id, seg.number)
-	s.passedOver("a sealed segment has changed on the disk", seg.file, r)
+	s.passedOver(what, seg.file, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.frames == 0 { // not even counters: those are still known here
@@ -180,7 +208,7 @@ func (s *Spool) Reread(id BatchID) (*Batch, error) {
 	s.used.Add(r.seg.bytes - seg.bytes)
 	r.seg.file, r.seg.recovered = seg.file, seg.recovered
 	*seg = *r.seg
-	return s.batch(seg), nil
+	return s.batch(seg)
 }
 
 // Done says that ClickHouse has the batch. Its file is removed, its ids stay for the window. After an
@@ -193,7 +221,7 @@ func (s *Spool) Done(id BatchID) error {
 		return fmt.Errorf("finish: %w", err)
 	}
 	ids := make([]uint64, 0, seg.records)
-	err = s.records(seg.file, seg.number, func(_ uint64, r record) error {
+	err = s.records(seg, func(_ uint64, r record) error {
 		if r.fingerprint != 0 {
 			ids = append(ids, r.fingerprint)
 		}
@@ -203,7 +231,11 @@ func (s *Spool) Done(id BatchID) error {
 		s.log.Warn("ids of a finished batch could not all be read; after a restart repeats of them would be stored again",
 			"batch", id.Token(), "read", len(ids), "of", seg.records, "error", err)
 	}
-	if err := s.leaveIDs(seg, ids); err != nil {
+	leave := s.leaveIDs
+	if seg.salvaged != nil {
+		leave = s.setAside
+	}
+	if err := leave(seg, ids); err != nil {
 		return fmt.Errorf("finish batch %s: %w", id.Token(), err)
 	}
 	s.addIDsFile(idsFile{number: seg.number, last: seg.last, ids: len(ids)})

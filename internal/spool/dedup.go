@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"iter"
+	"math"
 	"math/bits"
 	"time"
 )
@@ -245,6 +247,24 @@ func (s *Spool) leaveIDs(seg *segment, ids []uint64) error {
 	return nil
 }
 
+// setAside is leaveIDs for a segment that could not be read: its file is kept for a person, if it is there.
+func (s *Spool) setAside(seg *segment, ids []uint64) error {
+	data := encodeIDs(header{id: s.id, segment: seg.number, created: s.millis()}, seg.last, ids)
+	err := s.writeIDs(s.path(seg.number, idsExt), data)
+	switch {
+	case noSpace(err): // what waits behind this batch must give room back
+		s.log.Warn("no room for the ids of a segment that could not be read: after a restart repeats of them would be stored again", "segment", seg.number)
+	case noRoom(err):
+		return err
+	case err != nil:
+		return s.fail(err)
+	}
+	if err := s.reject(seg.file, seg.number, "it could not be read"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 func (s *Spool) writeIDs(name string, data []byte) error {
 	f, err := s.fs.Create(name)
 	if err != nil { // left by a crash between here and the removal, or by a full disk
@@ -285,14 +305,16 @@ func (s *Spool) becomeIDs(from, to string, data []byte) error {
 	return nil
 }
 
-// sweepIDs removes the ids files that the window no longer needs, oldest first, and keeps the newest.
+// sweepIDs removes the ids files that the window no longer needs, oldest first. It keeps the newest, and one below all
+// that waits: by these a start knows that nothing is missing.
 func (s *Spool) sweepIDs(nowMillis int64) {
 	total := 0
 	for _, f := range s.idsFiles {
 		total += f.ids
 	}
 	cutoff := nowMillis - s.o.Window.Milliseconds()
-	for len(s.idsFiles) > 1 {
+	waiting := s.firstWaiting()
+	for len(s.idsFiles) > 1 && s.idsFiles[1].number < waiting {
 		oldest := s.idsFiles[0]
 		if oldest.last >= cutoff && total-oldest.ids < s.o.WindowIDs {
 			return
@@ -303,4 +325,16 @@ func (s *Spool) sweepIDs(nowMillis int64) {
 		total -= oldest.ids
 		s.idsFiles = s.idsFiles[1:]
 	}
+}
+
+// firstWaiting is the lowest number that is not done.
+func (s *Spool) firstWaiting() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, segs := range [][]*segment{s.sealed, s.unsealed} {
+		if len(segs) > 0 {
+			return segs[0].number
+		}
+	}
+	return math.MaxUint64
 }

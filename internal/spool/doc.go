@@ -14,37 +14,53 @@
 //     hands of the operating system (SyncOS, synced within 100 ms). An error means that none was accepted.
 //     TestNobodyIsAnsweredBeforeTheSync, TestSlowFsyncsDelayAnswersAndNothingElse,
 //     TestSyncOSAnswersAfterTheWriteAndSyncsInTheBackground, TestAFullDiskRefusesWholeCommitsAndResumes
+//
 //   - Sealing keeps nobody waiting: the next file is made ahead, and the full one is finished (SyncOS: synced) beside the
 //     commits. Segments reach Next in the order of their numbers. While the disk is behind with that, segments
 //     grow to their full size, and then commits wait: at most three are not sealed at once.
 //     TestSealingKeepsNobodyWaiting, TestSegmentsThatWaitForTheKeeperAreFew, TestSealAnswersWhenTheBatchIsThere
+//
 //   - With SyncOS the power may take the end of one segment and leave records of the next, as it may take the middle of a
 //     file and leave its end. Nothing of that was handed out: a batch reaches Next when it is synced, after those before it.
 //     TestPowerLossWithTwoSegmentsUnsynced, TestSealingSyncsWhatItHandsOut
+//
 //   - A sealed segment never changes: the same BatchID always names the same records in the same order, less what the
 //     disk has damaged, also after a crash. A restart seals what was open and never appends to it. Numbers are never used twice.
 //     TestABatchIsTheSameAfterARestart, TestRecoverySyncsWhatItHandsOut, TestNumbersAreNeverUsedTwice
+//
 //   - Within the window (an hour, or the last 4 million ids if those are fewer) a repeated fingerprint is stored once,
 //     across restarts too. A repeat never outruns its original: it waits for the commit that has it, and
 //     shares its fate. An id that was refused is forgotten.
 //     TestARestartForgetsNoIDOfTheLastHour, TestARepeatOfAnUncommittedEntrySharesItsFate,
 //     TestARepeatOfAnUncommittedEntryAndACrashBetween, TestAnIDAnsweredFullIsForgottenAcrossACrashToo
+//
 //   - Damage costs the damaged frames only; what was thrown away is counted and its place is logged.
 //     That holds at a start, and for a sealed segment while the process runs: the loader has it read again and goes on.
 //     TestRecoveryKeepsWhatCanBeRead, TestRecoveryKeepsRecordsBeforeEveryCutOfTheLast,
 //     TestABatchReadAgainIsWhatARestartWouldMakeOfIt, loader.TestDamageInASealedSegmentCostsItsRecordsOnly
+//
 //   - A segment leaves the disk only when Done is called for it, which the loader does after its row in `loads`.
 //     loader.TestASegmentIsRemovedOnlyAfterItsLoadsRow
+//
 //   - Disk and memory are bounded, whatever ClickHouse and the clients do. A full disk, or one about to be, is ErrFull
 //     until space returns; from 7/8 of the bound on Crowded says so, and the collector sheds. A failing disk ends acceptance.
 //     TestTheSizeBoundRefusesWholeCalls, TestADiskThatFillsUpIsAFullSpoolBeforeAWriteFails,
 //     TestCrowdedComesBeforeFullAndGoesAgain, TestCountsThatWaitForRoomAreBounded, TestAppendersWaitWhileTheDiskIsBehind,
 //     TestAWindowOfFourMillionIDsTakes48MiB, TestIDsFilesAreBoundedByTheNumberOfIDs, TestAnIOErrorEndsAcceptanceAndIsNotRetried
+//
 //   - The ledger (who counted what, when) lives in the same commits as the records, so it closes across crashes.
 //     TestALedgerIsKeptBySiteAndMinute, TestCountsAloneDoNotWaitAndAreSoonDurable
 //
-// It does not replicate: a lost disk, or a segment that somebody deletes, loses the batches that were not loaded yet,
-// and nothing here can tell.
+//   - A sealed segment that the disk does not give back holds up the others for half a minute. Then what can be read of it, block
+//     by block, is loaded, the rest is counted as lost, and the file is kept as N.rejected.
+//     TestWhatCanBeReadOfAnUnreadableSegmentIsKept, TestAReadThatMayPassIsNoUnreadableSegment,
+//     loader.TestABatchThatCannotBeReadHoldsUpTheOthersForSomeTriesOnly
+//
+//   - A start tells of segments that are gone and were not loaded: numbers rise by one, and whatever is done leaves an ids
+//     file, one of which stays below all that waits. So from there on each number has a file.
+//     TestAStartTellsOfSegmentsThatAreMissing, TestNothingIsMissedWhereNothingIsMissing
+//
+// It does not replicate: a lost disk, or a segment that somebody deletes, loses the batches that were not loaded yet.
 //
 // # Assumptions
 //
@@ -65,17 +81,17 @@
 // # Files
 //
 // Names of numbered files are twenty digits and an extension. Numbers begin with 1 and rise by one for each
-// segment; one that a full disk kept from being made, or that a crash left empty, leaves a gap.
+// segment, without gaps: one that was made and never begun leaves an ids file without ids at the next start.
 //
 //	spool       identity: holds the spool's id, and the lock. Never delete it while others are there: a missing or
 //	            damaged one is made again from their headers.
 //	N.segment   records and counters. Never delete one: it is acknowledged events. Done removes it. The one with the
-//	            highest number is empty while it waits for its turn; a stop removes it, or the next start.
-//	N.ids       what is left of a segment that is done, for repeats. Removed when the window has passed. Deleting one by
-//	            hand costs the knowledge of its repeats; never delete the one with the highest number, which keeps that
+//	            highest number is empty while it waits for its turn.
+//	N.ids       what is left of a segment that is done, for repeats. Removed when the window has passed and nothing below waits. Deleting one by
+//	            hand looks like a missing segment and costs the knowledge of its repeats; never delete the one with the highest number, which keeps that
 //	            number from being used again. When no numbered file is left, the next start takes a new id.
-//	N.rejected  set aside by recovery, never read. Delete it when somebody has looked at it and a file with a higher
-//	            number is there.
+//	N.rejected  set aside by recovery, or by the loader because it could not be read; never read again. Delete it when somebody has
+//	            looked at it and a file with a higher number is there; the next starts may call it missing.
 //	probe       made and removed by every start; may be deleted at any time.
 //
 // Other files are left alone and named in the log; dead-letter.jsonl is the loader's. A renamed segment is recognised by
@@ -145,11 +161,12 @@
 //	every bit of a frame, a frame in another place   TestEveryFlippedBitOfAFrameIsNoticed, TestAFramePassesOnlyInItsOwnPlace
 //	zero-filled tail, garbage, stale and zeroed blocks TestRecoveryKeepsWhatCanBeRead
 //	a flipped bit, a cut, nothing left, while it runs TestABatchReadAgainIsWhatARestartWouldMakeOfIt, loader.TestDamageInASealedSegmentCostsItsRecordsOnly
-//	missing, empty, foreign segment                  TestRecoveryKeepsWhatCanBeRead
+//	missing, empty, foreign segment                  TestRecoveryKeepsWhatCanBeRead, TestAStartTellsOfSegmentsThatAreMissing
 //	copied, renamed, swapped segments                TestSegmentsUnderOtherNamesAreFoundByTheirHeaders
 //	ids files stale, corrupt, missing                TestIDsFilesThatAreStaleOrMissingCostRepeatsAtMost
 //	identity file corrupt, missing                   TestRecoveryKeepsWhatCanBeRead, TestOpenRefusesWhatItCannotRead
-//	files that cannot be read (EIO)                  TestASegmentThatCannotBeReadStopsAStartAndNothingIsChanged
+//	files that cannot be read (EIO), at a start      TestASegmentThatCannotBeReadStopsAStartAndNothingIsChanged
+//	... or go, while it runs                         TestWhatCanBeReadOfAnUnreadableSegmentIsKept, loader.TestABatchThatCannotBeReadHoldsUpTheOthersForSomeTriesOnly
 //	ENOSPC at every byte of a commit                 TestAFullDiskRefusesWholeCommitsAndResumes
 //	... and a crash before it is taken back          TestAnIDAnsweredFullIsForgottenAcrossACrashToo
 //	... and no room to give room back                TestASegmentIsRenamedDurablyBeforeItBecomesItsIDs

@@ -143,6 +143,40 @@ func readFile(fsys FS, name string) ([]byte, error) {
 	return data, nil
 }
 
+// readSealed reads the file of a sealed segment.
+func readSealed(fsys FS, name string) ([]byte, error) {
+	data, err := readFile(fsys, name)
+	if isAny(err, unreadable...) {
+		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	return data, err
+}
+
+// unreadable is how a disk says that it has lost what it was given. Whatever else goes wrong on a read may pass.
+var unreadable = []error{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.ENOENT, io.EOF}
+
+// readPieces reads what can be read of a file of so many bytes; the rest is zeros.
+func readPieces(fsys FS, name string, size int64) ([]byte, error) {
+	data := make([]byte, size)
+	f, err := fsys.Open(name)
+	if isAny(err, unreadable...) {
+		return data, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const piece = 4096 // of a file system, and of most disks
+	for at := int64(0); at < size; at += piece {
+		p := data[at:min(at+piece, size)]
+		if n, err := f.ReadAt(p, at); isAny(err, unreadable...) {
+			clear(p[n:])
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
 // writeAt writes all of data at offset; what the file system kept to itself is an error.
 func writeAt(f File, data []byte, offset int64) error {
 	n, err := f.WriteAt(data, offset)

@@ -62,13 +62,14 @@ func (s *Spool) takeNext() (*writer, error) {
 	return s.create()
 }
 
-// dropSpare removes what was made ahead in vain, when committer and keeper have ended.
+// dropSpare closes what was made ahead, when committer and keeper have ended. Its file stays for the next start: by its
+// number that knows which ones there were before.
 func (s *Spool) dropSpare() {
 	if !s.ordered {
 		return
 	}
 	if w := <-s.spares; w != nil {
-		_ = errors.Join(w.file.Close(), s.fs.Remove(w.seg.file)) // it is empty: the next start removes what is left
+		_ = w.file.Close() // it is empty
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // slowDisk is a disk whose fsyncs take their time. In a bubble of synctest nothing else takes any.
@@ -236,12 +238,15 @@ func TestASpareLeavesNoTrace(t *testing.T) {
 	want(t, "files", len(segmentFiles(t, dir)), 2)
 	killed := copyDir(t, dir)
 	mustClose(t, s)
-	want(t, "files after a stop", len(segmentFiles(t, dir)), 1)
-	s = mustOpen(t, killed, Options{})
-	want(t, "files after kill -9", len(segmentFiles(t, killed)), 1)
-	want(t, "batches", len(batches(s)), 1)
-	mustAppend(t, s, numbered(2))
-	want(t, "records", payloads(t, s), names(1, 2))
+	for _, left := range []string{killed, dir} {
+		reg := prometheus.NewRegistry()
+		s = mustOpen(t, left, Options{Registerer: reg})
+		want(t, "files after a start", len(segmentFiles(t, left)), 1)
+		want(t, "batches", len(batches(s)), 1)
+		want(t, "missing", metric(t, reg, "beckon_spool_missing_segments_total"), 0)
+		mustAppend(t, s, numbered(2))
+		want(t, "records", payloads(t, s), names(1, 2))
+	}
 }
 
 // With SyncOS two segments may have bytes that are not synced, and the power may take those of the older one and leave

@@ -19,6 +19,7 @@ type metrics struct {
 	discardedBytes prometheus.Counter
 	lostFrames     prometheus.Counter
 	rejectedFiles  prometheus.Counter
+	missing        prometheus.Counter
 }
 
 func newMetrics(s *Spool) *metrics {
@@ -50,7 +51,8 @@ func newMetrics(s *Spool) *metrics {
 	m.refusedFailed = counter("refused_total", "Append calls refused.", prometheus.Labels{"reason": "failed"})
 	m.discardedBytes = counter("recovered_bytes_discarded_total", "Bytes that a start, or the loader later, could not read as frames; their places are in the log.", nil)
 	m.lostFrames = counter("recovered_frames_lost_total", "Frames known to be missing from segments that were found damaged.", nil)
-	m.rejectedFiles = counter("recovered_files_rejected_total", "Files set aside by recovery.", nil)
+	m.rejectedFiles = counter("recovered_files_rejected_total", "Files set aside by a start, or by the loader later.", nil)
+	m.missing = counter("missing_segments_total", "Segments that a start did not find although they were not loaded; their numbers are in the log.", nil)
 	m.commitSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "beckon_spool_commit_seconds", Help: "Time to write, and with sync=always to fsync, a group commit.",
 		Buckets: prometheus.ExponentialBuckets(0.000125, 2, 16), // to 4 s

@@ -52,10 +52,42 @@ func (s *Spool) recover() error {
 	if err := s.refreshNewest(); err != nil {
 		return err
 	}
+	s.noticeMissing(found)
 	s.next++
 	s.window.expire(s.windowMillis())
 	s.sweepIDs(s.millis())
 	return nil
+}
+
+// noticeMissing tells of segments that somebody has removed before they were loaded. Numbers rise by one, what is done
+// leaves an ids file, and sweepIDs keeps one below all that waits: so from the first ids file on, or from 1 when nothing was ever done,
+// each number has a file.
+func (s *Spool) noticeMissing(found []foundFile) {
+	var numbers []uint64
+	for _, f := range found {
+		if f.ext != segmentExt {
+			numbers = append(numbers, f.number)
+		}
+	}
+	before := uint64(0)
+	for _, f := range s.idsFiles {
+		numbers = append(numbers, f.number) // those of empty segments too
+	}
+	if len(s.idsFiles) > 0 {
+		before = s.idsFiles[0].number
+	}
+	for _, seg := range s.sealed {
+		numbers = append(numbers, seg.number) // a segment may have another name
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		if n > before+1 {
+			s.metrics.missing.Add(float64(n - before - 1))
+			s.log.Error("segments are missing that were not loaded: somebody has removed them, and what they held is lost unless they come back before the next start",
+				"first", before+1, "last", n-1)
+		}
+		before = max(before, n)
+	}
 }
 
 // probe finds out whether files may be made here, rather than at the first event. A disk that is full
@@ -159,7 +191,7 @@ func (s *Spool) recoverIDs(number uint64) error {
 	case errors.Is(err, errVersion):
 		return fmt.Errorf("%s: %w", name, err)
 	case err == nil && (h.id != s.id || h.segment != number):
-		return s.reject(number, idsExt, "its header names another spool or number")
+		return s.reject(name, number, "its header names another spool or number")
 	case err != nil: // torn, while its segment was still there or the disk was full
 		s.log.Warn("a damaged ids file is passed over: repeats of its records would be stored again", "file", name, "bytes", len(data))
 		s.metrics.discardedBytes.Add(float64(len(data)))
@@ -184,7 +216,7 @@ func (s *Spool) recoverSegment(number uint64) error {
 	case errors.Is(err, errVersion):
 		return fmt.Errorf("%s: %w", name, err)
 	case err == nil && h.id != s.id:
-		return s.reject(number, segmentExt, "its header names another spool")
+		return s.reject(name, number, "its header names another spool")
 	case err == nil && h.segment != number:
 		return nil
 	}
@@ -211,7 +243,7 @@ func (s *Spool) recoverAstray(found []foundFile) error {
 			return fmt.Errorf("%s has changed while it was read: %w", name, err)
 		}
 		if slices.ContainsFunc(s.sealed, func(seg *segment) bool { return seg.number == h.segment }) {
-			if err := s.reject(f.number, segmentExt, "it is a copy of another segment"); err != nil {
+			if err := s.reject(name, f.number, "it is a copy of another segment"); err != nil {
 				return err
 			}
 			continue
@@ -231,15 +263,17 @@ func (s *Spool) takeSegment(name string, number uint64, data []byte) error {
 	r := readSegment(data, s.id, number)
 	r.seg.file = name
 	if r.frames == 0 {
-		if len(data) <= headerBytes { // a crash between creation and first commit
-			if err := s.fs.Remove(name); err != nil {
+		if len(data) <= headerBytes { // made ahead; its number is used up
+			r.seg.last = s.millis()
+			if err := s.leaveIDs(r.seg, nil); err != nil {
 				return err
 			}
-			return s.fs.SyncDir(s.dir)
+			s.addIDsFile(idsFile{number: number, last: r.seg.last})
+			return nil
 		}
 		s.metrics.discardedBytes.Add(float64(len(data)))
 		at, _, _ := parseName(filepath.Base(name))
-		return s.reject(at, segmentExt, "nothing in it can be read")
+		return s.reject(name, at, "nothing in it can be read")
 	}
 	if !r.sealed {
 		// Its last bytes may be in the page cache alone. They go out with this batch, so they have to stay.
@@ -298,9 +332,9 @@ func (s *Spool) refresh(name string, data []byte) error {
 }
 
 // reject sets a file aside. It keeps its number, and is never read again.
-func (s *Spool) reject(number uint64, ext, why string) error {
-	from, to := s.path(number, ext), s.path(number, rejectedExt)
-	s.log.Error("recovery set a file aside", "file", from, "now", to, "why", why)
+func (s *Spool) reject(from string, number uint64, why string) error {
+	to := s.path(number, rejectedExt)
+	s.log.Error("a file is set aside", "file", from, "now", to, "why", why)
 	s.metrics.rejectedFiles.Inc()
 	if err := s.fs.Rename(from, to); err != nil {
 		return err

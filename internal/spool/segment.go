@@ -96,7 +96,8 @@ type segment struct {
 	records     int
 	first, last int64 // unix ms of its first and last commit
 	counts      counts
-	recovered   bool // by this Open
+	recovered   bool   // by this Open
+	salvaged    []byte // what could be read of an unreadable file; nil: the file is as good as any
 }
 
 // writer is the open segment as the committer sees it; nobody else touches it.
@@ -114,12 +115,12 @@ type writer struct {
 // create makes the file of the next segment: empty, and durable as a name.
 func (s *Spool) create() (*writer, error) {
 	number := s.next
-	s.next++ // also when it fails: what is left of a failed file keeps its number
 	name := s.path(number, segmentExt)
 	f, err := s.fs.Create(name)
-	if noRoom(err) {
+	if noRoom(err) { // there is no file, so the number is free: a gap would look like a segment that is missing
 		return nil, fmt.Errorf("%w: create segment %d: %w", ErrFull, number, err)
 	}
+	s.next++
 	if err == nil {
 		err = s.fs.SyncDir(s.dir)
 	}
@@ -138,7 +139,9 @@ func (s *Spool) begin() error {
 	}
 	h := header{id: s.id, segment: w.seg.number, created: s.millis()}
 	if err := writeAt(w.file, h.appendTo(nil, segmentMagic), 0); err != nil {
-		err = fmt.Errorf("begin segment %d: %w", w.seg.number, errors.Join(err, w.file.Close(), s.fs.Remove(w.seg.file)))
+		s.spares <- w // as the next one it is written anew
+		s.ordered = true
+		err = fmt.Errorf("begin segment %d: %w", w.seg.number, err)
 		if noRoom(err) {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}

@@ -24,6 +24,9 @@ var (
 	ErrFailed = errors.New("spool has failed")
 	// ErrDamaged means that a batch has fewer records on the disk than it was sealed with. Reread describes what is left.
 	ErrDamaged = errors.New("sealed batch is damaged")
+	// ErrUnreadable means that the disk does not give back the file of a batch, or that it has gone. It may pass; if it
+	// does not, Salvage describes what can be read.
+	ErrUnreadable = errors.New("sealed batch cannot be read")
 )
 
 // ID names a spool directory. It is random, and part of every token and checksum.
