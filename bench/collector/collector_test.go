@@ -66,3 +66,13 @@ func TestLineReadsRepliesOneAfterTheOther(t *testing.T) {
 		t.Fatalf("%d replies to %d requests: %v", replies, served, err)
 	}
 }
+
+func TestProfilesOfSeveralPartsDoNotOverwriteEachOther(t *testing.T) {
+	c := runCmd{Profile: "/tmp/cpu.pprof"}
+	if one, other := c.profileOf("pixels"), c.profileOf("batches"); one != "/tmp/cpu-pixels.pprof" || other != "/tmp/cpu-batches.pprof" {
+		t.Errorf("written to %s and %s", one, other)
+	}
+	if c.Only = "pixels"; c.profileOf("pixels") != c.Profile {
+		t.Errorf("written to %s, asked for %s", c.profileOf("pixels"), c.Profile)
+	}
+}

@@ -35,6 +35,7 @@ type runCmd struct {
 	Dir         string        `help:"Where spools and logs go; a new folder in the system's place for temporary files." placeholder:"DIR"`
 	Geo         string        `help:"MaxMind DB file; without one the package that make run uses is fetched." placeholder:"FILE"`
 	Out         string        `default:"bench/results" help:"Folder of the results." placeholder:"DIR"`
+	Profile     string        `help:"Write a CPU profile of the collector to this file, of one more turn, which is not counted. Of a run of all parts there are three: the part's name comes before the ending." placeholder:"FILE"`
 	Only        string        `default:"" enum:",pixels,batches,rate" help:"One part only, and nothing written."`
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -135,8 +137,31 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 			fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f/s\n", round+1, c.Rounds, s.Name, perSec)
 		}
 	}
-	r.Threads = servers[3].Metric("go_sched_gomaxprocs_threads")
-	return nil
+	observed := servers[3]
+	r.Threads = observed.Metric("go_sched_gomaxprocs_threads")
+	return c.profile(observed, "pixels", func() error {
+		_, _, _, err := c.wrk(ctx, observed.Addr, observed.cookie)
+		return err
+	})
+}
+
+// profile gives a collector one more turn while its own profiler looks on. The turn counts for nothing, since being
+// looked at costs time.
+func (c *runCmd) profile(s *server, part string, turn func() error) error {
+	if c.Profile == "" {
+		return nil
+	}
+	written := make(chan error, 1)
+	go func() { written <- contest.CPUProfile(s.Server, c.Duration, c.profileOf(part)) }()
+	return errors.Join(turn(), <-written)
+}
+
+func (c *runCmd) profileOf(part string) string {
+	if c.Only != "" {
+		return c.Profile
+	}
+	ending := filepath.Ext(c.Profile)
+	return strings.TrimSuffix(c.Profile, ending) + "-" + part + ending
 }
 
 var (
@@ -175,27 +200,35 @@ func (c *runCmd) batches(ctx context.Context, r *result) error {
 		return err
 	}
 	defer s.Stop()
-	for round := range c.Rounds {
+	post := func(round int) (perSec float64, err error) {
 		cmd, err := contest.Own(ctx, c.Load, "batches", "--target", s.Addr, "--cookie", s.cookie, "--events", strconv.Itoa(batchEvents),
 			"--connections", strconv.Itoa(batchClients), "--duration", c.Duration.String(), "--first", strconv.Itoa(round<<30))
 		if err != nil {
-			return err
+			return 0, err
 		}
-		used := s.Busy()
 		out, err := cmd.Output()
 		if err != nil {
-			return fmt.Errorf("post batches: %w", err)
+			return 0, fmt.Errorf("post batches: %w", err)
 		}
-		perSec, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		if perSec, err = strconv.ParseFloat(strings.TrimSpace(string(out)), 64); err != nil {
+			return 0, fmt.Errorf("post batches: %q is no rate: %w", out, err)
+		}
+		return perSec, nil
+	}
+	for round := range c.Rounds {
+		used := s.Busy()
+		perSec, err := post(round)
 		if err != nil {
-			return fmt.Errorf("post batches: %q is no rate: %w", out, err)
+			return err
 		}
 		r.Batches.PerSec = append(r.Batches.PerSec, perSec)
 		r.Batches.CPU = append(r.Batches.CPU, float64((s.Busy()-used).Microseconds())/(perSec*c.Duration.Seconds()))
 		fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f events/s\n", round+1, c.Rounds, "batches of 20", perSec)
 	}
-	r.Batches.ResidentMiB, r.Batches.HighestMiB, err = s.Memory()
-	return err
+	if r.Batches.ResidentMiB, r.Batches.HighestMiB, err = s.Memory(); err != nil {
+		return err
+	}
+	return c.profile(s, "batches", func() error { _, err := post(c.Rounds); return err })
 }
 
 // rate sends pixels at a steady rate, each acknowledged after an fsync.
@@ -208,20 +241,26 @@ func (c *runCmd) rate(ctx context.Context, r *result) error {
 	if r.PacedBy, err = fsyncLatency(c.Dir); err != nil {
 		return err
 	}
-	cmd, err := contest.Own(ctx, c.Load, "pixels", "--target", s.Addr, "--cookie", s.cookie, "--rate", strconv.Itoa(c.Rate),
-		"--connections", strconv.Itoa(c.Connections), "--duration", (time.Duration(c.Rounds) * c.Duration).String())
-	if err != nil {
+	send := func(d time.Duration) (p paced, err error) {
+		cmd, err := contest.Own(ctx, c.Load, "pixels", "--target", s.Addr, "--cookie", s.cookie, "--rate", strconv.Itoa(c.Rate),
+			"--connections", strconv.Itoa(c.Connections), "--duration", d.String())
+		if err != nil {
+			return p, err
+		}
+		out, err := cmd.Output()
+		if err == nil {
+			err = json.Unmarshal(out, &p)
+		}
+		if err != nil {
+			return p, fmt.Errorf("pixels at a steady rate: %w", err)
+		}
+		return p, nil
+	}
+	if r.Paced, err = send(time.Duration(c.Rounds) * c.Duration); err != nil {
 		return err
 	}
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("pixels at a steady rate: %w", err)
-	}
-	if err := json.Unmarshal(out, &r.Paced); err != nil {
-		return fmt.Errorf("pixels at a steady rate: %w", err)
-	}
 	fmt.Fprintf(os.Stderr, "%d pixels/s: p99 %.1f ms\n", c.Rate, r.Paced.P99)
-	return nil
+	return c.profile(s, "rate", func() error { _, err := send(c.Duration); return err })
 }
 
 // latency is what a thing that was done often took, in milliseconds.

@@ -16,12 +16,14 @@ import (
 
 	"beckon/collector/ingest"
 	"beckon/internal/admin"
+	"beckon/internal/daykey"
 	"beckon/internal/geofile"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 	"beckon/internal/service"
 	"beckon/internal/site"
 	"beckon/internal/spool"
+	"beckon/internal/suppress"
 )
 
 // sites is the shop of the bench: every event is in lane decide, so that every step of the way is taken.
@@ -35,13 +37,17 @@ sites:
 `
 
 // serveCmd is collector/main.go with the loader's last step taken away: batches are read back from the
-// disk, their checksums verified, and marked as done.
+// disk, their checksums verified, and marked as done. All else is what production does: who said no is looked up for
+// every known visitor, the keys of the day are there and turned, the disk's free room is watched.
 type serveCmd struct {
 	Dir  string
 	Geo  string
 	Sync string
 	Fill int // ids in the duplicate window at the start
 }
+
+// spoolReserve is the default of --spool-reserve.
+const spoolReserve = 256 << 20
 
 // unreached are limits that are counted and never met.
 var unreached = ingest.Limits{Client: 10_000_000, Network: 10_000_000, Site: 10_000_000}
@@ -72,7 +78,16 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		}
 	}
 	reg := admin.NewRegistry("collector")
-	options := spool.Options{Log: log, Registerer: reg}
+	suppressed, err := suppress.Open(suppress.Dir(ring), suppress.Options{Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	defer suppressed.Close()
+	days, err := daykey.Open(daykey.Config{Dir: filepath.Join(c.Dir, "volatile"), Log: log, Registerer: reg})
+	if err != nil {
+		return err
+	}
+	options := spool.Options{Reserve: spoolReserve, Log: log, Registerer: reg}
 	if c.Sync == "os" {
 		options.Sync = spool.SyncOS
 	}
@@ -82,7 +97,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	defer events.Close()
 	server, err := ingest.New(ingest.Config{
-		Spool: events, Crowded: events.Crowded, Sites: registry, Keys: keys, Agents: privacy.NewAgents(20_000), Geo: geo,
+		Spool: events, Crowded: events.Crowded, Sites: registry, Keys: keys, DayKeys: days, Suppressed: suppressed, Agents: privacy.NewAgents(20_000), Geo: geo,
 		Limits: unreached, Log: log, Registerer: reg,
 	})
 	if err != nil {
@@ -90,6 +105,8 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	private := http.Server{Handler: admin.New(reg, nil, nil)}
 	go sink(ctx, events)
+	go suppressed.Follow(ctx)
+	go days.Run(ctx)
 	if err := fill(events, c.Fill); err != nil {
 		return err
 	}
