@@ -221,6 +221,10 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 			return err
 		}
 		l.conn = conn
+		if err := l.oneTable(ctx); err != nil {
+			l.disconnect() // to look again next time
+			return err
+		}
 	}
 	again := b.Recovered || l.sent[b.ID]
 	l.sent[b.ID] = true

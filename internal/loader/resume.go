@@ -18,6 +18,8 @@ import (
 // ClickHouse commits the partitions of an insert one by one, each of them whole. So rows that are missing from
 // a partition that is there were deleted since (expired, erased), and are not sent again.
 //
+// All of this holds for one server's table; several behind one name are refused (engine.go).
+//
 // An insert whose client has gone may still be running. All queries about the rows of one batch have the same query id,
 // and ClickHouse refuses the second while the first runs (code 216): a look is never earlier than the end of
 // what it looks for.
