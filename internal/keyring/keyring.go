@@ -9,7 +9,8 @@
 // issuer file in the place of the old one, when an operator says so. Nothing else in the project writes
 // here, so a service that finds no keys says how to make them instead of inventing new ones (new keys
 // would turn every visitor into a stranger). A file that others may read, or that the group may write,
-// is refused. Keys never print: Key hides itself from fmt, slog and JSON. Destroying a site's file makes
+// is refused. Keys never print: Key hides itself from fmt, slog and JSON, and a test keeps it out of unexported
+// fields, where fmt would not ask it. Destroying a site's file makes
 // the ids in ClickHouse meaningless, because nothing else can lead from a cookie to its id.
 //
 // Place in the path: internal/privacy makes ids and cookies with these keys, internal/token signs

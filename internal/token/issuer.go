@@ -30,8 +30,8 @@ type Issuer struct {
 
 // issued is the keys at one instant.
 type issued struct {
-	signing keyring.IssuerKey
-	ids     []string // of what is published
+	signing *keyring.IssuerKey // a pointer, or fmt would print it
+	ids     []string           // of what is published
 	jwks    []byte
 }
 
@@ -42,7 +42,7 @@ func NewIssuer(read func() ([]keyring.IssuerKey, error), now func() time.Time) (
 }
 
 // Key returns the key that signs now.
-func (i *Issuer) Key() keyring.IssuerKey { return i.state.Load().signing }
+func (i *Issuer) Key() keyring.IssuerKey { return *i.state.Load().signing }
 
 // JWKS returns the page of published keys. It is not to be changed.
 func (i *Issuer) JWKS() []byte { return i.state.Load().jwks }
@@ -72,7 +72,7 @@ func (i *Issuer) Reload() error {
 	if signing == nil {
 		return errors.New("every key of the issuer file has ended: run `beckon-collector keyring rotate --leaked` for a new one")
 	}
-	next := &issued{signing: *signing, jwks: JWKS(keys)}
+	next := &issued{signing: signing, jwks: JWKS(keys)}
 	for _, k := range keys {
 		next.ids = append(next.ids, k.ID)
 	}
