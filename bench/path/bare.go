@@ -24,12 +24,12 @@ func compareLoader(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.Close()) }()
 	s, err := g.corpus(ctx, c.Events)
 	if err != nil {
 		return err
 	}
-	records, dir := s.Stats().Records, g.path("corpus")
+	records, dir := s.Stats().Records, g.Path("corpus")
 	if err := s.Close(); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func compareLoader(ctx context.Context, c *Config, r *report) (err error) {
 	var loaderSpeeds, bareSpeeds, ratios []float64
 	for round := range c.Rounds + 1 {
 		took, err := g.timed(ctx, func(name string) error {
-			copied := g.path(name)
+			copied := g.Path(name)
 			if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 				return err
 			}
@@ -99,15 +99,15 @@ func end()   { lasted = time.Since(begun) }
 // timed runs f with a fresh database of our tables, and removes what the run before left.
 func (g *rig) timed(ctx context.Context, f func(name string) error) (time.Duration, error) {
 	if lastDatabase != "" {
-		if err := g.conn.Exec(ctx, "DROP DATABASE "+lastDatabase+" SYNC"); err != nil {
+		if err := g.Conn.Exec(ctx, "DROP DATABASE "+lastDatabase+" SYNC"); err != nil {
 			return 0, err
 		}
-		if err := os.RemoveAll(g.path(lastDatabase)); err != nil {
+		if err := os.RemoveAll(g.Path(lastDatabase)); err != nil {
 			return 0, err
 		}
 	}
 	lastDatabase = fmt.Sprintf("run%d", time.Now().UnixNano())
-	if err := schema.Apply(ctx, g.conn, lastDatabase); err != nil {
+	if err := schema.Apply(ctx, g.Conn, lastDatabase); err != nil {
 		return 0, err
 	}
 	err := f(lastDatabase)
@@ -125,7 +125,7 @@ func (g *rig) rows(ctx context.Context, name string) (columns []string, batches 
 		return nil, nil, err
 	}
 	for _, segment := range segments {
-		rows, err := g.conn.Query(ctx, "SELECT `"+strings.Join(columns, "`, `")+"` FROM "+name+".events WHERE segment = "+segment+" ORDER BY sequence")
+		rows, err := g.Conn.Query(ctx, "SELECT `"+strings.Join(columns, "`, `")+"` FROM "+name+".events WHERE segment = "+segment+" ORDER BY sequence")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -166,7 +166,7 @@ func gather(rows driver.Rows) ([]any, error) {
 
 func (g *rig) bare(ctx context.Context, name string, columns []string, batches [][]any) error {
 	for _, values := range batches {
-		batch, err := g.conn.PrepareBatch(ctx, "INSERT INTO "+name+".events (`"+strings.Join(columns, "`, `")+"`)")
+		batch, err := g.Conn.PrepareBatch(ctx, "INSERT INTO "+name+".events (`"+strings.Join(columns, "`, `")+"`)")
 		if err != nil {
 			return err
 		}

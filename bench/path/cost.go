@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	rigs "beckon/bench/rig"
 )
 
 const (
@@ -18,15 +20,15 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	collector, err := g.start(ctx, c.Collector, "--trusted-proxy", "127.0.0.0/8", "--sync", c.Sync)
+	defer func() { err = errors.Join(err, g.Close()) }()
+	collector, err := g.Start(ctx, c.Collector, "--trusted-proxy", "127.0.0.0/8", "--sync", c.Sync)
 	if err != nil {
 		return err
 	}
-	if _, err := g.start(ctx, c.Aggregator); err != nil {
+	if _, err := g.Start(ctx, c.Aggregator); err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.public, g.keys, costRate, c.Events, 0)
+	t, err := newTraffic(collector.Public, g.Keys, costRate, c.Events, 0)
 	if err != nil {
 		return err
 	}
@@ -39,17 +41,17 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 	}
 	read := func() (values []float64, merging float64, cpu time.Duration, err error) {
 		for _, counter := range counters {
-			n, err := g.number(ctx, "SELECT sum(value) FROM system.events WHERE event = '"+counter.event+"'")
+			n, err := g.Number(ctx, "SELECT sum(value) FROM system.events WHERE event = '"+counter.event+"'")
 			if err != nil {
 				return nil, 0, 0, err
 			}
 			values = append(values, n)
 		}
-		merging, err = g.number(ctx, "SELECT sum(value) FROM system.events WHERE event = 'MergeExecuteMilliseconds'")
-		_, all := processes(os.Getpid())
-		_, own := ourselves()
+		merging, err = g.Number(ctx, "SELECT sum(value) FROM system.events WHERE event = 'MergeExecuteMilliseconds'")
+		_, all := rigs.Processes(os.Getpid())
+		_, own := rigs.Ourselves()
 		for _, child := range g.children {
-			_, used := processes(child.cmd.Process.Pid)
+			_, used := rigs.Processes(child.Cmd.Process.Pid)
 			own += used
 		}
 		return values, merging, all - own, err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	rigs "beckon/bench/rig"
 	"beckon/internal/chlocal"
 )
 
@@ -78,4 +79,12 @@ func run(ctx context.Context, c *Config) error {
 	}
 	fmt.Println("written to", name)
 	return errors.Join(faults...)
+}
+
+// rig is the Beckon that is measured.
+type rig struct{ *rigs.Rig }
+
+func newRig(ctx context.Context) (*rig, error) {
+	g, err := rigs.New(ctx)
+	return &rig{g}, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 
+	rigs "beckon/bench/rig"
 	"beckon/bench/shoppers"
 	"beckon/collector/ingest"
 	"beckon/internal/chconn"
@@ -35,34 +36,34 @@ func stored(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.Close()) }()
 	s, err := g.corpus(ctx, c.Events)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	stats := s.Stats()
-	if err := g.load(ctx, s, database); err != nil {
+	if err := g.load(ctx, s, rigs.Database); err != nil {
 		return err
 	}
-	events, err := g.number(ctx, "SELECT count() FROM "+database+".events")
+	events, err := g.Number(ctx, "SELECT count() FROM "+rigs.Database+".events")
 	if err != nil {
 		return err
 	}
 	r.line("\n## Bytes per event, after all merges: %.0f events of the shoppers' mix in %s of the shop's time\n\n| where | rows | bytes per event |\n|---|---|---|",
 		events, "half a day")
 	r.line("| spool | %d | %.1f |", stats.Records, float64(stats.Bytes)/float64(stats.Records))
-	tables, err := g.texts(ctx, "SELECT name FROM system.tables WHERE database = '"+database+"' AND engine LIKE '%MergeTree' ORDER BY name")
+	tables, err := g.texts(ctx, "SELECT name FROM system.tables WHERE database = '"+rigs.Database+"' AND engine LIKE '%MergeTree' ORDER BY name")
 	if err != nil {
 		return err
 	}
 	for _, table := range tables {
-		if err := g.conn.Exec(ctx, "OPTIMIZE TABLE "+database+"."+table+" FINAL"); err != nil {
+		if err := g.Conn.Exec(ctx, "OPTIMIZE TABLE "+rigs.Database+"."+table+" FINAL"); err != nil {
 			return fmt.Errorf("merge %s: %w", table, err)
 		}
 	}
-	rows, err := g.conn.Query(ctx, `SELECT table, sum(rows), sum(data_compressed_bytes + marks_bytes + primary_key_size)
-		FROM system.parts WHERE active AND database = '`+database+`' GROUP BY table ORDER BY 3 DESC`)
+	rows, err := g.Conn.Query(ctx, `SELECT table, sum(rows), sum(data_compressed_bytes + marks_bytes + primary_key_size)
+		FROM system.parts WHERE active AND database = '`+rigs.Database+`' GROUP BY table ORDER BY 3 DESC`)
 	if err != nil {
 		return fmt.Errorf("ask for sizes: %w", err)
 	}
@@ -85,11 +86,11 @@ func stored(ctx context.Context, c *Config, r *report) (err error) {
 func (g *rig) corpus(ctx context.Context, events int) (_ *spool.Spool, err error) {
 	start, began := time.Now().Add(-13*time.Hour), time.Now()
 	now := func() time.Time { return start.Add(time.Since(began) * speed) }
-	sites, err := site.Open(g.path("sites.yaml"))
+	sites, err := site.Open(g.Path("sites.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	keys, err := keyring.Open(g.path("keyring"))
+	keys, err := keyring.Open(g.Path("keyring"))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (g *rig) corpus(ctx context.Context, events int) (_ *spool.Spool, err error
 	if err != nil {
 		return nil, err
 	}
-	s, err := spool.Open(filepath.Join(g.dir, "corpus"), spool.Options{Sync: spool.SyncOS, Now: now})
+	s, err := spool.Open(g.Path("corpus"), spool.Options{Sync: spool.SyncOS, Now: now})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func (g *rig) corpus(ctx context.Context, events int) (_ *spool.Spool, err error
 	go server.Serve(ln)
 	defer server.Shutdown(ctx)
 	result, err := shoppers.Run(ctx, shoppers.Config{
-		Target: "http://" + ln.Addr().String(), Site: siteID, Origin: shop, Seed: 1, Start: start, Events: events, Concurrency: 32,
+		Target: "http://" + ln.Addr().String(), Site: rigs.Site, Origin: rigs.Shop, Seed: 1, Start: start, Events: events, Concurrency: 32,
 	})
 	if err == nil && len(result.Acknowledged) != events {
 		err = fmt.Errorf("%d of %d events were acknowledged, refused %v", len(result.Acknowledged), events, result.Refused)
@@ -134,8 +135,8 @@ func (g *rig) corpus(ctx context.Context, events int) (_ *spool.Spool, err error
 // load brings everything in a spool to the tables of a database.
 func (g *rig) load(ctx context.Context, s *spool.Spool, into string) error {
 	l := loader.New(loader.Config{
-		Source: s, Table: loader.Events(), Database: into, DeadLetter: g.path("dead-letter.jsonl"), Registerer: prometheus.NewRegistry(),
-		Connect: func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, g.clickhouse.DSN()) },
+		Source: s, Table: loader.Events(), Database: into, DeadLetter: g.Path("dead-letter.jsonl"), Registerer: prometheus.NewRegistry(),
+		Connect: func(ctx context.Context) (driver.Conn, error) { return chconn.Open(ctx, g.ClickHouse.DSN()) },
 	})
 	if err := l.Drain(ctx); err != nil {
 		return err
@@ -147,7 +148,7 @@ func (g *rig) load(ctx context.Context, s *spool.Spool, into string) error {
 }
 
 func (g *rig) texts(ctx context.Context, query string) (list []string, err error) {
-	rows, err := g.conn.Query(ctx, query)
+	rows, err := g.Conn.Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("ask ClickHouse: %w", err)
 	}

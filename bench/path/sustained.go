@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	rigs "beckon/bench/rig"
 )
 
 // sustained sends at a rate for a while and looks on: does everything arrive, does the backlog grow, do
@@ -16,12 +18,12 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	collector, err := g.start(ctx, c.Collector, "--trusted-proxy", "127.0.0.0/8", "--sync", c.Sync)
+	defer func() { err = errors.Join(err, g.Close()) }()
+	collector, err := g.Start(ctx, c.Collector, "--trusted-proxy", "127.0.0.0/8", "--sync", c.Sync)
 	if err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.public, g.keys, c.Rate, c.Events, c.PerRequest)
+	t, err := newTraffic(collector.Public, g.Keys, c.Rate, c.Events, c.PerRequest)
 	if err != nil {
 		return err
 	}
@@ -59,17 +61,17 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 		return err
 	}
 	drained := time.Now()
-	for collector.metric(ctx, "beckon_spool_records") > 0 {
+	for collector.Metric(ctx, "beckon_spool_records") > 0 {
 		if time.Since(drained) > time.Minute {
 			return errors.New("the backlog is not drained after a minute")
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	rows, err := g.number(ctx, "SELECT count() FROM "+database+".events WHERE kind != 'consent'")
+	rows, err := g.Number(ctx, "SELECT count() FROM "+rigs.Database+".events WHERE kind != 'consent'")
 	if err != nil {
 		return err
 	}
-	unique, err := g.number(ctx, "SELECT uniqExact(event_id) FROM "+database+".events WHERE kind != 'consent'")
+	unique, err := g.Number(ctx, "SELECT uniqExact(event_id) FROM "+rigs.Database+".events WHERE kind != 'consent'")
 	if err != nil {
 		return err
 	}
@@ -106,7 +108,7 @@ func mean(m map[int]float64, from, to int) (sum float64) {
 // watch looks at all parts once a second.
 type watch struct {
 	g         *rig
-	collector *child
+	collector *rigs.Child
 	t         *traffic
 	began     time.Time
 
@@ -123,18 +125,18 @@ type seen struct {
 }
 
 func (w *watch) look(ctx context.Context) (s seen, err error) {
-	rows, err := w.g.number(ctx, "SELECT sum(rows) FROM system.parts WHERE active AND database = '"+database+"' AND table = 'events'")
+	rows, err := w.g.Number(ctx, "SELECT sum(rows) FROM system.parts WHERE active AND database = '"+rigs.Database+"' AND table = 'events'")
 	if err != nil {
 		return s, err
 	}
-	if s.parts, err = w.g.number(ctx, "SELECT count() FROM system.parts WHERE active AND database = '"+database+"'"); err != nil {
+	if s.parts, err = w.g.Number(ctx, "SELECT count() FROM system.parts WHERE active AND database = '"+rigs.Database+"'"); err != nil {
 		return s, err
 	}
-	s.spooled = w.collector.metric(ctx, "beckon_spool_records")
-	s.spoolMiB = w.collector.metric(ctx, "beckon_spool_bytes") / (1 << 20)
-	resident, collectorCPU := processes(w.collector.cmd.Process.Pid)
-	all, allCPU := processes(os.Getpid())
-	own, ownCPU := ourselves()
+	s.spooled = w.collector.Metric(ctx, "beckon_spool_records")
+	s.spoolMiB = w.collector.Metric(ctx, "beckon_spool_bytes") / (1 << 20)
+	resident, collectorCPU := rigs.Processes(w.collector.Cmd.Process.Pid)
+	all, allCPU := rigs.Processes(os.Getpid())
+	own, ownCPU := rigs.Ourselves()
 	now, acked := time.Now(), w.t.acked.Load()
 	serverCPU := allCPU - ownCPU - collectorCPU
 	if !w.at.IsZero() {
@@ -148,8 +150,8 @@ func (w *watch) look(ctx context.Context) (s seen, err error) {
 	return s, nil
 }
 
-func saveProfile(ctx context.Context, c *child, name string, d time.Duration) {
-	b, err := c.read(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(d.Seconds())))
+func saveProfile(ctx context.Context, c *rigs.Child, name string, d time.Duration) {
+	b, err := c.Read(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", int(d.Seconds())))
 	if err == nil {
 		err = os.WriteFile(name, b, 0o644)
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	rigs "beckon/bench/rig"
 	"beckon/bench/shoppers"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
@@ -38,7 +39,7 @@ type traffic struct {
 
 func newTraffic(addr string, keys *keyring.Site, rate float64, events, perRequest int) (*traffic, error) {
 	sample := privacy.NewVisit(keys, time.Now(), privacy.LaneDecide, nil).AppendTo(nil, keys)
-	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: siteID, Origin: shop, Seed: 1, Events: events}, len(sample), perRequest)
+	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: rigs.Site, Origin: rigs.Shop, Seed: 1, Events: events}, len(sample), perRequest)
 	if err != nil {
 		return nil, err
 	}

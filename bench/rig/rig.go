@@ -1,4 +1,6 @@
-package main
+// Package rig is about a whole Beckon for a measurement: a ClickHouse of its own with our schema, a sites file, keys,
+// and our binaries beside it, all in one folder that goes at the end.
+package rig
 
 import (
 	"context"
@@ -24,13 +26,13 @@ import (
 )
 
 const (
-	siteID   = "demo"
-	database = "beckon"
-	shop     = "https://shop.example"
+	Site     = "demo"
+	Database = "beckon"
+	Shop     = "https://shop.example"
 )
 
-// The shop asks in a banner, and counts who has not answered.
-const sitesText = `sites:
+// Sites is the sites file. The shop asks in a banner, and counts who has not answered.
+const Sites = `sites:
   - id: demo
     origins: ["https://shop.example"]
     currency: EUR
@@ -39,90 +41,93 @@ const sitesText = `sites:
     retention: {events: 395d, profiles: 90d}
 `
 
-// rig is a ClickHouse with our schema, and what a service needs beside it.
-type rig struct {
+// Rig is a ClickHouse with our schema, and what a service needs beside it.
+type Rig struct {
 	dir        string
-	clickhouse *chlocal.Server
-	conn       driver.Conn
-	keys       *keyring.Site
-	children   []*child
+	ClickHouse *chlocal.Server
+	Conn       driver.Conn
+	Keys       *keyring.Site
+	children   []*Child
 }
 
-func newRig(ctx context.Context) (_ *rig, err error) {
-	g := &rig{}
+// New starts ClickHouse and applies the schema. Close it.
+func New(ctx context.Context) (_ *Rig, err error) {
+	g := &Rig{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.close())
+			err = errors.Join(err, g.Close())
 		}
 	}()
 	if g.dir, err = os.MkdirTemp("", "beckon-bench-"); err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
-	if g.clickhouse, err = chlocal.Start(ctx, chlocal.Options{Dir: g.path("clickhouse"), Progress: os.Stderr}); err != nil {
+	if g.ClickHouse, err = chlocal.Start(ctx, chlocal.Options{Dir: g.Path("clickhouse"), Progress: os.Stderr}); err != nil {
 		return nil, err
 	}
-	if g.conn, err = chconn.Open(ctx, g.clickhouse.DSN()); err != nil {
+	if g.Conn, err = chconn.Open(ctx, g.ClickHouse.DSN()); err != nil {
 		return nil, err
 	}
-	if err = schema.Apply(ctx, g.conn, database); err != nil {
+	if err = schema.Apply(ctx, g.Conn, Database); err != nil {
 		return nil, err
 	}
-	if err = os.WriteFile(g.path("sites.yaml"), []byte(sitesText), 0o640); err != nil {
+	if err = os.WriteFile(g.Path("sites.yaml"), []byte(Sites), 0o640); err != nil {
 		return nil, err
 	}
-	if _, err = keyring.Init(g.path("keyring"), []string{siteID}); err != nil {
+	if _, err = keyring.Init(g.Path("keyring"), []string{Site}); err != nil {
 		return nil, err
 	}
-	ring, err := keyring.Open(g.path("keyring"))
+	ring, err := keyring.Open(g.Path("keyring"))
 	if err != nil {
 		return nil, err
 	}
-	g.keys, err = ring.Site(siteID)
+	g.Keys, err = ring.Site(Site)
 	return g, err
 }
 
-func (g *rig) path(name string) string { return filepath.Join(g.dir, name) }
+// Path is a file of the rig.
+func (g *Rig) Path(name string) string { return filepath.Join(g.dir, name) }
 
-func (g *rig) close() error {
+// Close ends everything and removes the folder.
+func (g *Rig) Close() error {
 	var faults []error
 	for _, c := range g.children {
-		faults = append(faults, c.stop())
+		faults = append(faults, c.Stop())
 	}
-	if g.conn != nil {
-		faults = append(faults, g.conn.Close())
+	if g.Conn != nil {
+		faults = append(faults, g.Conn.Close())
 	}
-	if g.clickhouse != nil {
-		faults = append(faults, g.clickhouse.Stop())
+	if g.ClickHouse != nil {
+		faults = append(faults, g.ClickHouse.Stop())
 	}
 	return errors.Join(append(faults, os.RemoveAll(g.dir))...)
 }
 
-// child is one of our binaries.
-type child struct {
-	cmd           *exec.Cmd
-	public, admin string
+// Child is one of our binaries.
+type Child struct {
+	Cmd           *exec.Cmd
+	Public, Admin string
 }
 
-// start starts a binary and waits until it is ready.
-func (g *rig) start(ctx context.Context, binary string, flags ...string) (*child, error) {
-	c := &child{public: freeAddress(), admin: freeAddress()}
+// Start starts a binary and waits until it is ready.
+func (g *Rig) Start(ctx context.Context, binary string, flags ...string) (*Child, error) {
+	c := &Child{Public: FreeAddress(), Admin: FreeAddress()}
 	name := filepath.Base(binary)
-	log, err := os.Create(g.path(name + ".log"))
+	log, err := os.Create(g.Path(name + ".log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	c.cmd = exec.Command(binary, append([]string{
-		"serve", "--listen", c.public, "--admin", c.admin, "--sites", g.path("sites.yaml"), "--keyring-dir", g.path("keyring"),
-		"--spool-dir", g.path("spool-" + name), "--clickhouse-dsn", g.clickhouse.DSN(),
+	c.Cmd = exec.Command(binary, append([]string{
+		"serve", "--listen", c.Public, "--admin", c.Admin, "--sites", g.Path("sites.yaml"), "--keyring-dir", g.Path("keyring"),
+		"--spool-dir", g.Path("spool-" + name), "--clickhouse-dsn", g.ClickHouse.DSN(),
 	}, flags...)...)
-	c.cmd.Stdout, c.cmd.Stderr = log, log
-	if err := c.cmd.Start(); err != nil {
+	c.Cmd.Stdout, c.Cmd.Stderr = log, log
+	if err := c.Cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w (build it with: make build)", binary, err)
 	}
 	g.children = append(g.children, c)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if c.get(ctx, "/readyz") == nil {
+		if c.Get(ctx, "/readyz") == nil {
 			return c, nil
 		}
 		if time.Now().After(deadline) {
@@ -132,23 +137,26 @@ func (g *rig) start(ctx context.Context, binary string, flags ...string) (*child
 	}
 }
 
-func (c *child) stop() error {
-	if c.cmd.ProcessState != nil {
+// Stop ends the binary in peace.
+func (c *Child) Stop() error {
+	if c.Cmd.ProcessState != nil {
 		return nil
 	}
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := c.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	return c.cmd.Wait()
+	return c.Cmd.Wait()
 }
 
-func (c *child) get(ctx context.Context, page string) error {
-	_, err := c.read(ctx, page)
+// Get asks for an admin page and wants a 200.
+func (c *Child) Get(ctx context.Context, page string) error {
+	_, err := c.Read(ctx, page)
 	return err
 }
 
-func (c *child) read(ctx context.Context, page string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.admin+page, nil)
+// Read returns an admin page.
+func (c *Child) Read(ctx context.Context, page string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.Admin+page, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +172,9 @@ func (c *child) read(ctx context.Context, page string) ([]byte, error) {
 	return b, err
 }
 
-// metric is the sum of a metric's series.
-func (c *child) metric(ctx context.Context, name string) (sum float64) {
-	page, err := c.read(ctx, "/metrics")
+// Metric is the sum of a metric's series.
+func (c *Child) Metric(ctx context.Context, name string) (sum float64) {
+	page, err := c.Read(ctx, "/metrics")
 	if err != nil {
 		return -1
 	}
@@ -180,8 +188,8 @@ func (c *child) metric(ctx context.Context, name string) (sum float64) {
 	return sum
 }
 
-// processes returns the memory and the CPU time of a process and all below it.
-func processes(pid int) (residentBytes int64, cpu time.Duration) {
+// Processes returns the memory and the CPU time of a process and all below it.
+func Processes(pid int) (residentBytes int64, cpu time.Duration) {
 	parents, stats := make(map[int]int), make(map[int][]string)
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -213,7 +221,8 @@ func processes(pid int) (residentBytes int64, cpu time.Duration) {
 	return residentBytes, cpu
 }
 
-func freeAddress() string {
+// FreeAddress is one of the loopback that nobody listens at.
+func FreeAddress() string {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic("BUG: no free port on loopback: " + err.Error())
@@ -222,16 +231,16 @@ func freeAddress() string {
 	return ln.Addr().String()
 }
 
-// number asks a query for its one number.
-func (g *rig) number(ctx context.Context, query string) (n float64, err error) {
-	if err := g.conn.QueryRow(ctx, "SELECT toFloat64(("+query+"))").Scan(&n); err != nil {
+// Number asks a query for its one number.
+func (g *Rig) Number(ctx context.Context, query string) (n float64, err error) {
+	if err := g.Conn.QueryRow(ctx, "SELECT toFloat64(("+query+"))").Scan(&n); err != nil {
 		return 0, fmt.Errorf("ask ClickHouse: %w", err)
 	}
 	return n, nil
 }
 
-// ourselves returns the memory and the CPU time of this process alone.
-func ourselves() (residentBytes int64, cpu time.Duration) {
+// Ourselves returns the memory and the CPU time of this process alone.
+func Ourselves() (residentBytes int64, cpu time.Duration) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0, 0
