@@ -28,7 +28,7 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 	if _, err := g.Start(ctx, c.Aggregator); err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.Public, g.Keys, costRate, c.Events, 0)
+	t, err := rigs.NewTraffic(collector.Public, g.Keys, costRate, c.Events, 0)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 		merging, err = g.Number(ctx, "SELECT sum(value) FROM system.events WHERE event = 'MergeExecuteMilliseconds'")
 		_, all := rigs.Processes(os.Getpid())
 		_, own := rigs.Ourselves()
-		for _, child := range g.children {
+		for _, child := range g.Children {
 			_, used := rigs.Processes(child.Cmd.Process.Pid)
 			own += used
 		}
@@ -60,7 +60,7 @@ func cost(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.send(ctx, c.Connections, costDuration); err != nil {
+	if err := t.Send(ctx, c.Connections, costDuration); err != nil {
 		return err
 	}
 	after, mergedAfter, cpuAfter, err := read()

@@ -23,14 +23,14 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 	if err != nil {
 		return err
 	}
-	t, err := newTraffic(collector.Public, g.Keys, c.Rate, c.Events, c.PerRequest)
+	t, err := rigs.NewTraffic(collector.Public, g.Keys, c.Rate, c.Events, c.PerRequest)
 	if err != nil {
 		return err
 	}
-	r.line("\n## Sustained: %.0f events/s for %v, sync=%s, %d connections, %.2f events a request", c.Rate, c.Duration, c.Sync, c.Connections, float64(c.Events)/float64(len(t.script)))
+	r.line("\n## Sustained: %.0f events/s for %v, sync=%s, %d connections, %.2f events a request", c.Rate, c.Duration, c.Sync, c.Connections, float64(c.Events)/float64(t.Requests()))
 	r.line("\n| second | acknowledged/s | rows/s | in spool | spool MiB | active parts | collector MiB, cores | ClickHouse MiB, cores | load cores |\n|---|---|---|---|---|---|---|---|---|")
 	ended := make(chan error, 1)
-	go func() { ended <- t.send(ctx, c.Connections, c.Duration) }()
+	go func() { ended <- t.Send(ctx, c.Connections, c.Duration) }()
 	if c.Profile {
 		go saveProfile(ctx, collector, filepath.Join(c.Results, "collector.pprof"), c.Duration/2)
 	}
@@ -77,19 +77,19 @@ func sustained(ctx context.Context, c *Config, r *report) (err error) {
 	}
 	last := int(c.Duration / time.Second)
 	r.line("\nAcknowledged %d events (%.0f/s), rows %.0f, different ids %.0f; the latest was sent %v after its moment; the spool was empty %.1f s after the last reply.",
-		t.acked.Load(), float64(t.acked.Load())/c.Duration.Seconds(), rows, unique, time.Duration(t.late.Load()).Round(time.Millisecond), time.Since(drained).Seconds())
+		t.Acked.Load(), float64(t.Acked.Load())/c.Duration.Seconds(), rows, unique, time.Duration(t.Late.Load()).Round(time.Millisecond), time.Since(drained).Seconds())
 	r.line("Events in the spool, mean of five seconds: %.0f around second %d, %.0f at the end. Active parts: %.0f at second 20, %.0f at the end.",
 		mean(backlog, 18, 22), 20, mean(backlog, last-5, last-1), partsAt[20], partsAt[last-1])
 	took := drained.Sub(w.began).Seconds()
-	sent := float64(t.acked.Load()) / took
+	sent := float64(t.Acked.Load()) / took
 	r.bar("sustained events/s, from the first request to the last reply", sent, fmt.Sprintf("at least %.0f for %v", c.Rate, c.Duration), sent >= 0.99*c.Rate)
-	r.bar("events acknowledged that are not in ClickHouse once", float64(t.acked.Load())-unique+rows-unique, "0", rows == unique && int64(rows) == t.acked.Load())
+	r.bar("events acknowledged that are not in ClickHouse once", float64(t.Acked.Load())-unique+rows-unique, "0", rows == unique && int64(rows) == t.Acked.Load())
 	early, late := mean(backlog, 15, 24), mean(backlog, last-10, last-1)
 	r.bar("backlog at the end, of that around second 20", late/max(early, 1), "not growing: at most 1.2", late <= 1.2*early)
 	r.bar("active parts at the end, of those at second 20", partsAt[last-1]/max(partsAt[20], 1), "at most 1", partsAt[last-1] <= partsAt[20])
 	r.bar("resident MiB of the collector, highest", peak, "under 150", peak < 150)
-	if rows != unique || int64(rows) != t.acked.Load() {
-		return fmt.Errorf("acknowledged %d events, found %.0f rows of %.0f events", t.acked.Load(), rows, unique)
+	if rows != unique || int64(rows) != t.Acked.Load() {
+		return fmt.Errorf("acknowledged %d events, found %.0f rows of %.0f events", t.Acked.Load(), rows, unique)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func mean(m map[int]float64, from, to int) (sum float64) {
 type watch struct {
 	g         *rig
 	collector *rigs.Child
-	t         *traffic
+	t         *rigs.Traffic
 	began     time.Time
 
 	at                      time.Time
@@ -137,7 +137,7 @@ func (w *watch) look(ctx context.Context) (s seen, err error) {
 	resident, collectorCPU := rigs.Processes(w.collector.Cmd.Process.Pid)
 	all, allCPU := rigs.Processes(os.Getpid())
 	own, ownCPU := rigs.Ourselves()
-	now, acked := time.Now(), w.t.acked.Load()
+	now, acked := time.Now(), w.t.Acked.Load()
 	serverCPU := allCPU - ownCPU - collectorCPU
 	if !w.at.IsZero() {
 		d := now.Sub(w.at).Seconds()

@@ -47,7 +47,7 @@ type Rig struct {
 	ClickHouse *chlocal.Server
 	Conn       driver.Conn
 	Keys       *keyring.Site
-	children   []*Child
+	Children   []*Child
 }
 
 // New starts ClickHouse and applies the schema. Close it.
@@ -90,7 +90,7 @@ func (g *Rig) Path(name string) string { return filepath.Join(g.dir, name) }
 // Close ends everything and removes the folder.
 func (g *Rig) Close() error {
 	var faults []error
-	for _, c := range g.children {
+	for _, c := range g.Children {
 		faults = append(faults, c.Stop())
 	}
 	if g.Conn != nil {
@@ -125,7 +125,7 @@ func (g *Rig) Start(ctx context.Context, binary string, flags ...string) (*Child
 	if err := c.Cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w (build it with: make build)", binary, err)
 	}
-	g.children = append(g.children, c)
+	g.Children = append(g.Children, c)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		if c.Get(ctx, "/readyz") == nil {
 			return c, nil

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bufio"
@@ -16,15 +16,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	rigs "beckon/bench/rig"
 	"beckon/bench/shoppers"
 	"beckon/internal/keyring"
 	"beckon/internal/privacy"
 )
 
-// traffic sends a script of requests again and again, each time as other shoppers with other events, at
+// Traffic sends a script of requests again and again, each time as other shoppers with other events, at
 // moments that were planned beforehand: who is late does not send less.
-type traffic struct {
+type Traffic struct {
 	addr   string
 	script []shoppers.Request
 	keys   *keyring.Site
@@ -32,22 +31,26 @@ type traffic struct {
 
 	next   atomic.Int64 // request
 	events atomic.Int64 // planned
-	acked  atomic.Int64
-	late   atomic.Int64 // ns, the longest wait between plan and send
+	Acked  atomic.Int64
+	Late   atomic.Int64 // ns, the longest wait between plan and send
 	run    uint32
 }
 
-func newTraffic(addr string, keys *keyring.Site, rate float64, events, perRequest int) (*traffic, error) {
+// NewTraffic prepares a script of about that many events, joined to perRequest events a request (0: as the tag sends them).
+func NewTraffic(addr string, keys *keyring.Site, rate float64, events, perRequest int) (*Traffic, error) {
 	sample := privacy.NewVisit(keys, time.Now(), privacy.LaneDecide, nil).AppendTo(nil, keys)
-	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: rigs.Site, Origin: rigs.Shop, Seed: 1, Events: events}, len(sample), perRequest)
+	script, err := shoppers.Script(shoppers.Config{Target: "http://" + addr, Site: Site, Origin: Shop, Seed: 1, Events: events}, len(sample), perRequest)
 	if err != nil {
 		return nil, err
 	}
-	return &traffic{addr: addr, script: script, keys: keys, rate: rate, run: rand.Uint32()}, nil
+	return &Traffic{addr: addr, script: script, keys: keys, rate: rate, run: rand.Uint32()}, nil
 }
 
-// send sends for that long over that many connections. Its error is the first that a connection met.
-func (t *traffic) send(ctx context.Context, connections int, d time.Duration) error {
+// Requests is how many requests the script has.
+func (t *Traffic) Requests() int { return len(t.script) }
+
+// Send sends for that long over that many connections. Its error is the first that a connection met.
+func (t *Traffic) Send(ctx context.Context, connections int, d time.Duration) error {
 	start := time.Now()
 	end := start.Add(d)
 	errs := make([]error, connections)
@@ -59,7 +62,7 @@ func (t *traffic) send(ctx context.Context, connections int, d time.Duration) er
 	return errors.Join(errs...)
 }
 
-func (t *traffic) serve(ctx context.Context, start, end time.Time) error {
+func (t *Traffic) serve(ctx context.Context, start, end time.Time) error {
 	var conn net.Conn
 	var in *bufio.Reader
 	buf := make([]byte, 0, 16<<10)
@@ -73,7 +76,7 @@ func (t *traffic) serve(ctx context.Context, start, end time.Time) error {
 			break
 		}
 		time.Sleep(time.Until(due))
-		t.late.Store(max(t.late.Load(), int64(time.Since(due))))
+		t.Late.Store(max(t.Late.Load(), int64(time.Since(due))))
 		if conn == nil {
 			var err error
 			if conn, err = net.Dial("tcp", t.addr); err != nil {
@@ -92,7 +95,7 @@ func (t *traffic) serve(ctx context.Context, start, end time.Time) error {
 		if status != 204 && (status != 200 || bytes.Contains(body, []byte(`"dropped"`))) {
 			return fmt.Errorf("status %d: %.200s", status, body)
 		}
-		t.acked.Add(int64(r.Events))
+		t.Acked.Add(int64(r.Events))
 		if closed {
 			conn.Close()
 			conn = nil
@@ -106,7 +109,7 @@ func (t *traffic) serve(ctx context.Context, start, end time.Time) error {
 
 // write copies a request and makes it somebody else's: ids that were not sent before, and a cookie of a
 // visitor who is another in each pass.
-func (t *traffic) write(dst []byte, r *shoppers.Request, n int64, pass uint32) []byte {
+func (t *Traffic) write(dst []byte, r *shoppers.Request, n int64, pass uint32) []byte {
 	dst = append(dst, r.Bytes...)
 	var unique [6]byte // the last 48 bits of an id; the ones before keep their time
 	for i, at := range r.IDs {

@@ -1,18 +1,17 @@
-package main
+package rig
 
 import (
 	"bufio"
 	"strings"
 	"testing"
 
-	rigs "beckon/bench/rig"
 	"beckon/internal/event"
 	"beckon/internal/keyring"
 )
 
 func TestRequestsOfAScriptAreSomebodyElsesEachTime(t *testing.T) {
-	keys := &keyring.Site{ID: rigs.Site, MAC: keyring.Key{1}, Decide: []keyring.Epoch{{Number: 1, Key: keyring.Key{2}}}}
-	traffic, err := newTraffic("127.0.0.1:1", keys, 1, 2000, 20)
+	keys := &keyring.Site{ID: Site, MAC: keyring.Key{1}, Decide: []keyring.Epoch{{Number: 1, Key: keyring.Key{2}}}}
+	traffic, err := NewTraffic("127.0.0.1:1", keys, 1, 2000, 20)
 	if err != nil {
 		t.Fatal(err)
 	}
