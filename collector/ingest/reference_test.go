@@ -18,7 +18,7 @@ import (
 	"beckon/internal/privacy"
 )
 
-// section returns the rows of the table under a heading of docs/reference.md, without its head.
+// section returns the rows of the first table under a heading of docs/reference.md, without its head.
 func section(t *testing.T, heading string) [][]string {
 	t.Helper()
 	_, rest, ok := strings.Cut(string(readFile(t, "../../docs/reference.md")), "\n## "+heading+"\n")
@@ -29,6 +29,9 @@ func section(t *testing.T, heading string) [][]string {
 	var rows [][]string
 	for line := range strings.Lines(rest) {
 		if !strings.HasPrefix(line, "|") {
+			if len(rows) > 0 {
+				break // others may follow, of the aggregator
+			}
 			continue
 		}
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
