@@ -68,8 +68,8 @@ lint: setup ## gofumpt, go vet, staticcheck, tsc
 tag: ## bundle the tag into pixel-js/dist and print its size
 	go run ./pixel-js/build --root pixel-js
 
-schema: ## write schema/current.sql as a server dumps it
-	go test ./schema -run TestCurrentSQL -update
+schema: ## write schema/current.sql as a server dumps it, and deploy/dbt/sources.yml from its comments
+	go test ./schema -run 'TestCurrentSQL|TestSources' -update
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
 	rm -rf bin .beckon pixel-js/node_modules verify/rust/target

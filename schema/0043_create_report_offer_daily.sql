@@ -1,7 +1,8 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
 -- SELECT * FROM report_offer_daily(site = 'demo', timezone = 'Europe/Berlin', since = '2026-11-01', until = '2026-11-30') ORDER BY day, offer
 -- A grant belongs to the day of its first serve, and so does all that came of it later, so that no step of a row is larger
--- than the one before for want of time. A grant lives 30 days at most; events up to 32 days after `until` are read.
+-- than the one before for want of time. Events are read up to two days after the last of these grants has ended: a shop's server
+-- may tell of an order late.
 -- What has no grant, an offer to everyone, is known by the name of the offer and belongs to the day on which it happened.
 -- The discount is taken from events by the rule of feed_orders: `orders` keeps no rate to convert it with.
 -- Not folded: a cell is an offer's own, and says nothing of who the visitors are.
@@ -23,6 +24,12 @@ CREATE OR REPLACE VIEW {database}.report_offer_daily{cluster}
 )
 AS
 WITH
+    (
+        SELECT toDate(max(d.valid_until)) + 2
+        FROM {database}.decisions AS d
+        WHERE d.site = {site:String} AND d.environment = 'production' AND d.expires > today() AND d.arm != ''
+            AND d.decided_at >= toDateTime({since:Date} - 1, 'UTC') AND d.decided_at < toDateTime({until:Date} + 2, 'UTC')
+    ) AS last_day,
     served AS
     (
         SELECT
@@ -35,7 +42,7 @@ WITH
             count() + sum(toUInt64(d.repeats)) AS answers
         FROM {database}.decisions AS d FINAL
         WHERE d.site = {site:String} AND d.environment = 'production' AND d.expires > today()
-            AND d.decided_at >= toDateTime({since:Date} - 1, 'UTC') AND d.decided_at < toDateTime({until:Date} + 33, 'UTC')
+            AND d.decided_at >= toDateTime({since:Date} - 1, 'UTC') AND d.decided_at < toDateTime(greatest({until:Date} + 2, assumeNotNull(last_day)) + 1, 'UTC')
             AND d.arm != ''
         GROUP BY subject, granted
         HAVING (granted = 0 OR max(d.first_serve) = 1) AND day BETWEEN {since:Date} AND {until:Date}
@@ -49,7 +56,7 @@ WITH
             uniqExactIf(e.event_id, e.kind = 'offer_accepted') AS accepted
         FROM {database}.events AS e
         WHERE e.site = {site:String} AND e.environment = 'production' AND e.expires > today() AND e.bot = 0
-            AND toDate(e.occurred_at) BETWEEN {since:Date} - 1 AND {until:Date} + 32
+            AND toDate(e.occurred_at) BETWEEN {since:Date} - 1 AND greatest({until:Date} + 2, assumeNotNull(last_day))
             AND e.kind IN ('offer_shown', 'offer_dismissed', 'offer_accepted')
         GROUP BY subject
     ),
@@ -62,7 +69,7 @@ WITH
             if(winner.2 > 0, CAST(round(toDecimal128(discount, 4) * toDecimal128(winner.2, 8), 4), 'Nullable(Decimal(38, 4))'), NULL) AS discount_site
         FROM {database}.events AS e
         WHERE e.site = {site:String} AND e.environment = 'production' AND e.expires > today() AND e.bot = 0
-            AND toDate(e.occurred_at) BETWEEN {since:Date} - 1 AND {until:Date} + 32
+            AND toDate(e.occurred_at) BETWEEN {since:Date} - 1 AND greatest({until:Date} + 2, assumeNotNull(last_day))
             AND e.kind = 'purchase' AND e.order_key != toFixedString('', 16)
         GROUP BY order_key
     ),

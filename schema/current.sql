@@ -750,6 +750,19 @@ GROUP BY
     device;
 
 CREATE VIEW beckon.report_ledger
+(
+    `site` LowCardinality(String) COMMENT 'Site id; empty = damaged on the disk of a collector before its site could be read',
+    `day` Date COMMENT 'Day (UTC) of the last minute that the batch counted',
+    `accepted` Int64 COMMENT 'Events that a collector answered for',
+    `stored` Int64 COMMENT 'Of these, written to its disk, to come to ClickHouse once',
+    `duplicates` Int64 COMMENT 'Of these, known already and not stored again',
+    `dropped` Int64 COMMENT 'Of these, not stored for a reason that the reply named',
+    `dead_letters` Int64 COMMENT 'Of the stored ones, refused by the loader and kept in a file of the collector',
+    `lost` Int64 COMMENT 'Of the stored ones, damaged on the disk of a collector',
+    `still_there` Int64 COMMENT 'Rows of these batches in events now',
+    `gone` Int64 COMMENT 'stored less dead_letters less still_there: expired, erased, lost, or missing',
+    `unexplained` Int64 COMMENT 'accepted less stored, duplicates and dropped: anything but 0 is a fault'
+)
 COMMENT 'The ledger by site and day (UTC, both included) held against the events: accepted = stored + duplicates + dropped, or else unexplained is not 0; stored = dead_letters + still_there + gone. gone is what has expired, was erased, was damaged on the disk of a collector (that is lost, in a row without a site), or is missing: within the retention and without erasures, more gone than lost is a loss'
 AS WITH
     batches AS
@@ -984,6 +997,11 @@ CREATE VIEW beckon.report_offer_daily
 )
 COMMENT 'Offers of one site in production, a row for each day of the given time zone, offer, rule version and arm: from served to shown to accepted to ordered, revenue and cost of the discount. Goes back as far as decisions are kept (retention.profiles)'
 AS WITH
+    (
+        SELECT toDate(max(d.valid_until)) + 2
+        FROM beckon.decisions AS d
+        WHERE (d.site = {site:String}) AND (d.environment = 'production') AND (d.expires > today()) AND (d.arm != '') AND (d.decided_at >= toDateTime({since:Date} - 1, 'UTC')) AND (d.decided_at < toDateTime({until:Date} + 2, 'UTC'))
+    ) AS last_day,
     served AS
     (
         SELECT
@@ -996,7 +1014,7 @@ AS WITH
             count() + sum(toUInt64(d.repeats)) AS answers
         FROM beckon.decisions AS d
         FINAL
-        WHERE (d.site = {site:String}) AND (d.environment = 'production') AND (d.expires > today()) AND (d.decided_at >= toDateTime({since:Date} - 1, 'UTC')) AND (d.decided_at < toDateTime({until:Date} + 33, 'UTC')) AND (d.arm != '')
+        WHERE (d.site = {site:String}) AND (d.environment = 'production') AND (d.expires > today()) AND (d.decided_at >= toDateTime({since:Date} - 1, 'UTC')) AND (d.decided_at < toDateTime(greatest({until:Date} + 2, assumeNotNull(last_day)) + 1, 'UTC')) AND (d.arm != '')
         GROUP BY
             subject,
             granted
@@ -1010,7 +1028,7 @@ AS WITH
             uniqExactIf(e.event_id, e.kind = 'offer_dismissed') AS dismissed,
             uniqExactIf(e.event_id, e.kind = 'offer_accepted') AS accepted
         FROM beckon.events AS e
-        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 32))) AND (e.kind IN ('offer_shown', 'offer_dismissed', 'offer_accepted'))
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= greatest({until:Date} + 2, assumeNotNull(last_day)))) AND (e.kind IN ('offer_shown', 'offer_dismissed', 'offer_accepted'))
         GROUP BY subject
     ),
     purchases AS
@@ -1021,7 +1039,7 @@ AS WITH
             winner.1 AS discount,
             if((winner.2) > 0, CAST(round(toDecimal128(discount, 4) * toDecimal128(winner.2, 8), 4), 'Nullable(Decimal(38, 4))'), NULL) AS discount_site
         FROM beckon.events AS e
-        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= ({until:Date} + 32))) AND (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.bot = 0) AND ((toDate(e.occurred_at) >= ({since:Date} - 1)) AND (toDate(e.occurred_at) <= greatest({until:Date} + 2, assumeNotNull(last_day)))) AND (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))
         GROUP BY order_key
     ),
     sales AS
@@ -1061,6 +1079,21 @@ GROUP BY
     arm;
 
 CREATE VIEW beckon.report_traffic
+(
+    `day` Date COMMENT 'Day in the given time zone',
+    `pageviews` UInt64 COMMENT 'page_view events of people in every lane, counted anew every minute',
+    `product_views` UInt64 COMMENT 'product_view events, likewise',
+    `cart_adds` UInt64 COMMENT 'cart_add events, likewise',
+    `checkout_starts` UInt64 COMMENT 'checkout_start events, likewise',
+    `visitors` UInt64 COMMENT 'Different visitors of lane decide; of several days they do not add up',
+    `visitors_estimated` UInt64 COMMENT 'Different ids of lane measure: many people can share one, and one who goes on after midnight UTC has two',
+    `sessions` UInt64 COMMENT 'Different sessions of lane decide with an event on that day',
+    `sessions_estimated` UInt64 COMMENT 'Visits of lane measure that began on that day, after half an hour in which their id was not seen',
+    `orders` UInt64 COMMENT 'Orders placed on that day, each once, whoever reported it',
+    `net_site` Decimal(38, 4) COMMENT 'Their value less refunds, in the currency of the site',
+    `unconverted` UInt64 COMMENT 'Amounts left out of net_site, as their currency has no known rate',
+    `bot_events` UInt64 COMMENT 'Events of known programs, in no other column'
+)
 COMMENT 'Production traffic of one site, a row for each day in the given time zone: pageviews, product_views, cart_adds, checkout_starts; visitors and sessions (lane decide), visitors_estimated and sessions_estimated (lane measure); orders and their net_site revenue in the currency of the site; unconverted amounts left out of it; bot_events'
 AS SELECT
     day,
@@ -1550,8 +1583,8 @@ LIMIT 1 BY
     e.event_id;
 
 CREATE VIEW beckon.v_events_between
-COMMENT 'Production events of one site and some days (UTC, both included), each id once; columns as in events'
-AS SELECT *
+COMMENT 'Production events of one site and some days (UTC, both included), each id once; columns as in events, but suppress_key'
+AS SELECT * EXCEPT suppress_key
 FROM beckon.events
 WHERE (site = {site:String}) AND ((toDate(occurred_at) >= {since:Date}) AND (toDate(occurred_at) <= {until:Date})) AND (environment = 'production') AND (expires > today()) AND (NOT ((source IN ('pixel', 'beacon')) AND (event_id IN (
     SELECT event_id

@@ -29,7 +29,18 @@ func TestMain(m *testing.M) {
 func runWithServer(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // the engine's first download
 	defer cancel()
-	s, err := chlocal.Start(ctx, chlocal.Options{Progress: os.Stderr})
+	dir, err := os.MkdirTemp("", "beckon-schema-*")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	config, err := writeServerConfig(dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "configuration of ClickHouse:", err)
+		return 1
+	}
+	s, err := chlocal.Start(ctx, chlocal.Options{Progress: os.Stderr, ConfigFile: config})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "the tests need ClickHouse:", err)
 		return 1
