@@ -33,6 +33,7 @@ type Config struct {
 	Visitors      int           `default:"200000" help:"Recently seen visitors to keep in memory; five times as many older ones are kept as room allows."`
 	ColdDeadline  time.Duration `default:"25ms" help:"How long an answer may wait for a visitor who is not in memory."`
 	StaleAfter    time.Duration `default:"1h" help:"Age of features beyond which nobody gets a targeted offer."`
+	SnapshotEvery time.Duration `default:"1m" help:"How often the recently seen visitors are written to the spool's folder, for a start while ClickHouse is down. 0: never, and what is there is removed."`
 	DrainTimeout  time.Duration `default:"10s" help:"How long a stopping service may take to bring its decisions to ClickHouse."`
 	DevSwitches   bool          `help:"Serve /dev/visitor on the admin address, for demonstrations; refused unless that is a loopback address."`
 }
@@ -68,6 +69,9 @@ func (c *Config) validate() error {
 	if c.Visitors < 1 {
 		fault("--visitors %d: at least 1", c.Visitors)
 	}
+	if c.SnapshotEvery != 0 && c.SnapshotEvery < time.Second {
+		fault("--snapshot-every %s: at least 1s, such as 1m, or 0 for never", c.SnapshotEvery)
+	}
 	if c.DevSwitches && !service.IsLoopback(c.Admin) {
 		fault("--dev-switches shows a visitor's features to anybody who can reach %s: use a loopback --admin address", c.Admin)
 	}
@@ -94,6 +98,7 @@ func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-le
 type cli struct {
 	Serve   serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
 	Verify  verifyCmd        `cmd:"" help:"Check an offer token as a shop does, offline. Each refusal has a word and an exit code, see docs/decisions.md."`
+	Explain explainCmd       `cmd:"" help:"Say why the visitor with a cookie gets an offer, or none: every gate, and what it looked at. Nothing is served."`
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 

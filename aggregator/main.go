@@ -148,6 +148,14 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	verdicts := &decision.Verdicts{Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
 	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
 	follower := feature.NewFollower(reader, store, verdicts.Changed, log)
+	snapshot := feature.NewSnapshot(c.SpoolDir, c.StaleAfter, store, follower, log)
+	known := 0
+	if c.SnapshotEvery > 0 {
+		known = snapshot.Load()
+	} else {
+		snapshot.Remove()
+	}
+	warmer := feature.NewWarmer(reader, store, c.Visitors, log)
 	cold := feature.NewCold(reader, store, log)
 	recorder := decision.NewRecorder(decisions, time.Now, log, reg)
 	load := loader.New(loader.Config{
@@ -166,7 +174,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg, []admin.Check{
 		{Name: "spool", Ready: func() error { return service.SpoolReady(decisions) }},
 		{Name: "suppressed", Ready: suppressed.Err},
-		{Name: "features", Ready: func() error { return featuresReady(follower) }},
+		{Name: "features", Ready: func() error { return featuresReady(follower, warmer, known) }},
 	}, pages)}
 
 	stop := service.Deadline{Within: c.DrainTimeout}
@@ -188,6 +196,10 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 		return service.LoadUntil(ctx, load, decisions, &stop)
 	}))
 	g.Add(service.Loop(after(follower.Begun(), cold.Run)))
+	g.Add(service.Loop(after(follower.Begun(), warmer.Run)))
+	if c.SnapshotEvery > 0 {
+		g.Add(service.Loop(snapshot.Keep(c.SnapshotEvery)))
+	}
 	g.Add(service.Loop(after(restored, follower.Run)))
 	g.Add(service.Loop(suppressed.Follow))
 	g.Add(service.Loop(otherHosts.Follow))
@@ -238,11 +250,21 @@ func after(ready <-chan struct{}, loop func(context.Context) error) func(context
 	}
 }
 
-func featuresReady(f *feature.Follower) error {
+// featuresReady: a start without anybody from a snapshot waits until ClickHouse has told who was here lately. Once
+// running, an outage makes nobody unready.
+func featuresReady(f *feature.Follower, w *feature.Warmer, known int) error {
 	if f.CompleteAt().IsZero() {
-		return errors.New("no look at ClickHouse has succeeded yet")
+		return errors.New("no look at ClickHouse has succeeded yet, and there is no snapshot to go by")
 	}
-	return nil
+	if known > 0 {
+		return nil
+	}
+	select {
+	case <-w.Done():
+		return nil
+	default:
+		return errors.New("visitors of the last half hour are being read")
+	}
 }
 
 // programs holds the compiled rules of the sites file in force.

@@ -83,6 +83,12 @@ func (s *Server) identify(ctx *fasthttp.RequestCtx, p *eligibility.Program, st *
 		}
 		a.byKey = true
 	}
+	return s.who(ctx, a)
+}
+
+// who finds out for whom a asks.
+func (s *Server) who(ctx *fasthttp.RequestCtx, a asker) (asker, *refusal) {
+	p, st := a.program, a.site
 	if a.shop = s.shopOf(p, st); a.shop == nil {
 		return a, unknownSite
 	}

@@ -58,6 +58,23 @@ func (s *Server) DevVisitor() http.Handler {
 	})
 }
 
+// Explain explains the verdict for the holder of a visitor cookie, as a browser without any signal or bot's word
+// would get it. It is false when there is no such site.
+func (s *Server) Explain(siteID string, visitorCookie []byte) (out Explanation, ok bool) {
+	program := s.Program()
+	st := program.File().Site(siteID)
+	if st == nil {
+		return out, false
+	}
+	var ctx fasthttp.RequestCtx
+	ctx.Request.Header.SetBytesV("Beckon-Visitor", visitorCookie)
+	a, refused := s.who(&ctx, asker{program: program, site: st, byKey: true})
+	if refused != nil {
+		return out, false
+	}
+	return s.explain(a), true
+}
+
 // explain reaches the verdict for a, step by step, and leaves no trace of having done so.
 func (s *Server) explain(a asker) Explanation {
 	out := Explanation{Site: a.site.ID, Lane: a.lane.String(), Cause: a.cause.String(), Features: map[string]any{}}

@@ -19,6 +19,7 @@ import (
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"beckon/aggregator/eligibility"
 	"beckon/aggregator/feature"
@@ -346,4 +347,14 @@ func conforms(t *testing.T, req *http.Request, resp *http.Response) {
 			t.Errorf("%s %s: reply %d is not as described: %s", req.Method, req.URL.Path, resp.StatusCode, text)
 		}
 	}
+}
+
+// counted is the value of a counter.
+func counted(t *testing.T, c prometheus.Counter) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := c.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetCounter().GetValue()
 }

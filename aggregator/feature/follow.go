@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,10 +58,13 @@ type Follower struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	processed  map[batch]time.Time // when they were loaded, by ClickHouse's clock
-	looked     time.Time           // ClickHouse's clock at the last look that was completed; zero before
-	begun      chan struct{}       // closed after the first
-	completeAt atomic.Int64        // Unix milliseconds: every batch loaded before is in the store
+	mu        sync.Mutex          // of these two, which Run alone changes
+	processed map[batch]time.Time // when they were loaded, by ClickHouse's clock
+	looked    time.Time           // ClickHouse's clock at the last look that was completed; zero before
+
+	begin      sync.Once
+	begun      chan struct{} // closed after the first look of this run
+	completeAt atomic.Int64  // Unix milliseconds: every batch loaded before is in the store
 }
 
 // NewFollower returns a follower that has read nothing yet. changed may be nil.
@@ -75,6 +79,26 @@ func (f *Follower) CompleteAt() time.Time {
 		return time.UnixMilli(ms)
 	}
 	return time.Time{}
+}
+
+// position is where the follower is in the feed: every batch before it is in the store.
+func (f *Follower) position() snapshotHead {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	head := snapshotHead{Looked: f.looked, CompleteAt: f.completeAt.Load(), Processed: make([]snapshotBatch, 0, len(f.processed))}
+	for b, at := range f.processed {
+		head.Processed = append(head.Processed, snapshotBatch{b.spool, b.segment, at})
+	}
+	return head
+}
+
+// resume goes on from the position of an earlier run, whose visitors are in the store. It is called before Run.
+func (f *Follower) resume(head snapshotHead) {
+	f.looked = head.Looked
+	f.completeAt.Store(head.CompleteAt)
+	for _, b := range head.Processed {
+		f.processed[batch{b.Spool, b.Segment}] = b.At
+	}
 }
 
 // Begun is closed after the first completed look. No visitor may be read into the store before:
@@ -126,7 +150,9 @@ func (f *Follower) poll(ctx context.Context) error {
 	case clock.Sub(f.looked) > changesKept:
 		// Who changed is forgotten by now, so everybody has to be read again.
 		f.store.Clear()
+		f.mu.Lock()
 		f.looked = clock.Add(-loadsLookBack) // so that this is done once
+		f.mu.Unlock()
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
 	slices.Reverse(fresh) // while there is a backlog, who has just done something comes first
@@ -137,15 +163,15 @@ func (f *Follower) poll(ctx context.Context) error {
 	if len(group) < len(fresh) {
 		return nil // look again first: a newer one may be there
 	}
+	f.mu.Lock()
 	for b, at := range f.processed {
 		if clock.Sub(at) > 2*loadsLookBack {
 			delete(f.processed, b)
 		}
 	}
-	if f.looked.IsZero() {
-		close(f.begun)
-	}
 	f.looked = clock
+	f.mu.Unlock()
+	f.begin.Do(func() { close(f.begun) })
 	f.completeAt.Store(start.UnixMilli())
 	return nil
 }
@@ -178,6 +204,8 @@ func (f *Follower) process(ctx context.Context, group []load) error {
 }
 
 func (f *Follower) remember(loads []load) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, l := range loads {
 		f.processed[l.batch] = l.at
 	}

@@ -34,6 +34,7 @@ type Store struct {
 	rotated           time.Time
 	limit             int // profiles in one generation
 	suppressed        Suppressed
+	onServe           func(privacy.ID, Serve) // told of each first serve once it is here; nil: nobody is
 
 	older *ristretto.Cache[[]byte, *Profile]
 }
@@ -138,7 +139,6 @@ func (s *Store) AddServe(k Key, known *Profile, serve Serve) {
 	p := s.Get(k)
 	name := s.suppressed.Name(k)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if newer, ok := s.current[name]; ok {
 		p = newer
 	}
@@ -149,6 +149,69 @@ func (s *Store) AddServe(k Key, known *Profile, serve Serve) {
 		p = &Profile{}
 	}
 	s.putLocked(name, p.WithServe(serve))
+	s.mu.Unlock()
+	if s.onServe != nil {
+		s.onServe(name, serve)
+	}
+}
+
+// each gives the recently seen visitors to f, the most recent generation first, until f says no. It holds the
+// lock only to take a part of them, and pauses in between: requests go first.
+func (s *Store) each(f func(privacy.ID, *Profile) bool, pause time.Duration) {
+	type visitor struct {
+		name privacy.ID
+		p    *Profile
+	}
+	part := make([]visitor, 0, snapshotPart)
+	give := func() (goOn bool) {
+		for _, v := range part {
+			if !f(v.name, v.p) {
+				return false
+			}
+		}
+		part = part[:0]
+		time.Sleep(pause)
+		return true
+	}
+	s.mu.RLock()
+	for _, generation := range []map[privacy.ID]*Profile{s.current, s.previous} {
+		for name, p := range generation { // it may change while the lock is free, which iterating allows
+			if part = append(part, visitor{name, p}); len(part) < snapshotPart {
+				continue
+			}
+			s.mu.RUnlock()
+			if !give() {
+				return
+			}
+			s.mu.RLock()
+		}
+	}
+	s.mu.RUnlock()
+	give()
+}
+
+// restore puts a profile of an earlier run in, and reports whether it is there: not that of somebody who has said
+// no, nor in place of a newer one.
+func (s *Store) restore(name privacy.ID, p *Profile) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current[name] != nil || s.previous[name] != nil {
+		return false
+	}
+	s.putLocked(name, p)
+	return s.current[name] != nil
+}
+
+// restoreServe adds a serve of an earlier run to a visitor who is here. Of others nothing is known, and whoever
+// reads them finds the serve where it was recorded.
+func (s *Store) restoreServe(name privacy.ID, serve Serve) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, generation := range []map[privacy.ID]*Profile{s.current, s.previous} {
+		if p := generation[name]; p != nil {
+			generation[name] = p.WithServe(serve)
+		}
+	}
 }
 
 // Drop forgets visitors everywhere, by the names of Suppressed.

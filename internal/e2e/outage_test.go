@@ -17,6 +17,8 @@ func TestOutageOfClickHouse(t *testing.T) {
 	first := known.becomesEligible()
 	asksLate := s.newVisitor("demo")
 	asksLate.mayHaveOffer()
+	asksLast := s.newVisitor("demo")
+	asksLast.mayHaveOffer()
 	s.killClickHouse()
 	began := time.Now()
 
@@ -72,20 +74,46 @@ func TestOutageOfClickHouse(t *testing.T) {
 			t.Errorf("decision %+v, want no offer for want of features", d)
 		}
 	})
-	t.Run("an aggregator that starts meanwhile knows nobody, says so, and honours what was granted", func(t *testing.T) {
+	t.Run("an aggregator that starts meanwhile goes on with whom it knew, and honours what was granted", func(t *testing.T) {
 		if code := s.aggregator.stop(); code != 0 {
 			t.Errorf("it ended with %d", code)
 		}
 		s.aggregator.start()
-		if err := s.aggregator.ready(); err == nil || !strings.Contains(err.Error(), "features") {
+		if err := s.aggregator.ready(); err != nil {
 			t.Errorf("/readyz says %v", err)
 		}
-		if d := known.asks(s.aggregator); d.same() != first.same() { // the cookie of the grant
-			t.Errorf("decision %+v, want that of before the outage", d)
+		known.forgetGrant() // the cookie: what is left is the snapshot
+		if d := known.asks(s.aggregator); d.same() != first.same() || d.FreshAt == nil || d.FreshAt.After(began) {
+			t.Errorf("decision %+v, want that of before the outage, and its age", d)
 		}
 		stranger := s.newVisitor("demo")
 		ids.add(stranger.tells("page_view"))
 		if d := stranger.asks(s.aggregator); d.Eligible || d.Reason != "STALE" {
+			t.Errorf("decision %+v, want no offer", d)
+		}
+	})
+	t.Run("after kill -9 too, with what was given since the snapshot", func(t *testing.T) {
+		firstLast := asksLast.asks(s.aggregator)
+		if !firstLast.Eligible {
+			t.Fatalf("decision %+v, want the offer", firstLast)
+		}
+		s.aggregator.kill()
+		s.aggregator.start()
+		eventually(t, s.aggregator.ready)
+		for v, before := range map[*visitor]decision{asksLate: firstLate, asksLast: firstLast} {
+			v.forgetGrant()
+			if d := v.asks(s.aggregator); d.same() != before.same() {
+				t.Errorf("decision %+v, want that of before the kill, %+v", d, before)
+			}
+		}
+	})
+	t.Run("one without a snapshot knows nobody, and says so", func(t *testing.T) {
+		bare := s.newAggregator("spool-bare", "--drain-timeout", "1s")
+		bare.start()
+		if err := bare.ready(); err == nil || !strings.Contains(err.Error(), "features") {
+			t.Errorf("/readyz says %v", err)
+		}
+		if d := known.asks(bare); d.Reason != "STALE" {
 			t.Errorf("decision %+v, want no offer", d)
 		}
 	})
