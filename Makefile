@@ -5,7 +5,7 @@ ARGS ?=
 FUZZTIME ?= 20s
 FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
-RACE := ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
+RACE := ./internal/token ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
 .PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path lint tag schema clean build setup
 

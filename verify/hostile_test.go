@@ -188,6 +188,7 @@ func hostileClaims(add func(want, name, token string) *checkers.Line) {
 	add("malformed", "no claim at all is an object", signed(first, header, `"percent"`))
 	add("incomplete", "no claims", signed(first, header, `{}`))
 	add("malformed", "a list", signed(first, header, `[`+percent+`]`))
+	add("malformed", "a list of one claim", signed(first, header, `[{"iss":"`+issuer+`"}]`))
 	add("malformed", "null", signed(first, header, `null`))
 	add("malformed", "claims cut off", signed(first, header, percent[:len(percent)-1]))
 	add("malformed", "text after the claims", signed(first, header, percent+`{}`))

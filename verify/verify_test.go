@@ -163,6 +163,9 @@ func TestFunctionAnswersWithOperations(t *testing.T) {
 		Log        checkers.Result `json:"log"`
 	}
 	checkers.Run(t, map[string]any{"inputs": inputs}, &got, "node", "wasm.mjs", checkers.Wasm(t))
+	if file, err := os.Stat(checkers.Wasm(t)); err != nil || file.Size() > 256_000 {
+		t.Errorf("the function has %d bytes, more than a platform takes: %v", file.Size(), err)
+	}
 	for i, c := range cases {
 		if got[i].Log.Code != c.code || !sameJSON(t, got[i].Operations, c.want) {
 			t.Errorf("%s: %s, %s, want %s, %s", c.name, got[i].Log.Code, got[i].Operations, c.code, c.want)

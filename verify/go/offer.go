@@ -208,8 +208,7 @@ func flat(part string) (map[string]any, bool) {
 	if err := json.Unmarshal(text, &object); err != nil {
 		return nil, false
 	}
-	outside := quoted.ReplaceAllString(string(text), "")
-	if strings.Count(outside, "{") != 1 || strings.Count(outside, ":") != len(object) {
+	if object == nil || strings.Count(quoted.ReplaceAllString(string(text), ""), ":") != len(object) { // null, or a name comes twice
 		return nil, false
 	}
 	for name, value := range object {

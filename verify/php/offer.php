@@ -168,8 +168,7 @@ final class Verifier
         $object = json_decode($text, true, 3);
         $outside = preg_replace('/"[^"\\\\]*+(?:\\\\.[^"\\\\]*+)*+"/s', '', $text);
         $good = is_array($object) && substr_count($outside, '{') === 1 && substr_count($outside, ':') === count($object)
-            && strpos(ltrim($outside), '{') === 0
-            && !preg_match('/\b(?!true\b|false\b)[a-zA-Z]{2,}/', $outside); // PHP reads TRUE as true, too
+            && strpos(ltrim($outside), '{') === 0;
         foreach ($good ? $object : [] as $name => $value) {
             if (is_int($value)) {
                 $object[$name] = $value = (float) $value;

@@ -177,13 +177,12 @@ fn flat(json: &[u8]) -> Result<Map<String, Value>, Refusal> {
         Ok(Value::Object(object)) => object,
         _ => return Err("malformed"),
     };
-    let (mut quoted, mut escaped, mut braces, mut colons) = (false, false, 0, 0);
+    let (mut quoted, mut escaped, mut colons) = (false, false, 0);
     for b in json {
         match b {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
             b'"' => quoted = !quoted,
-            b'{' if !quoted => braces += 1,
             b':' if !quoted => colons += 1,
             _ => {}
         }
@@ -195,7 +194,7 @@ fn flat(json: &[u8]) -> Result<Map<String, Value>, Refusal> {
         Value::Number(_) | Value::Bool(_) => true,
         Value::Null | Value::Object(_) => false,
     };
-    if braces != 1 || colons != object.len() || !object.iter().all(|(name, value)| whole(name) && good(value)) {
+    if colons != object.len() || !object.iter().all(|(name, value)| whole(name) && good(value)) {
         return Err("malformed");
     }
     Ok(object)
