@@ -143,6 +143,15 @@ func (p *exposed) walk() {
 		for _, path := range []string{"/optin?" + everything, "/dev/tomorrow?s=demo&" + everything, "/ofrep/v1/evaluate/flags/welcome-back?" + everything} {
 			p.sends("POST", server, path, `{"context":{"targetingKey":"`+p.field.value+`"}}`)
 		}
+		for _, body := range []string{
+			`{"context":{"site":"demo","targetingKey":"` + p.field.value + `","visitor":"` + p.cookieValue() + `","` + p.field.value + `":{"order":"` + p.order.value + `"}}}`,
+			`{"context":{"site":"` + p.field.value + `"}}`, `{"context":"` + p.field.value + `"`,
+		} {
+			for _, path := range []string{"/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/welcome-back", "/ofrep/v1/evaluate/flags/" + mail} {
+				p.sends("POST", server, path, body, "If-None-Match", p.field.value, "Origin", shopOrigin)
+				p.sends("POST", server, path, body, "X-API-Key", p.key.value, "Beckon-Visitor", p.cookieValue(), "X-Forwarded-For", p.v6.value)
+			}
+		}
 		for _, raw := range []string{
 			"GET /" + everything + " HTTP/1.1\r\nHost: " + p.path.value + "\r\nX: " + p.v4.value + "\x00\r\n\r\n",
 			"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + strings.Repeat(p.field.value, 500) + "\r\n\r\n", p.field.value + " " + p.v4.value + "\r\n\r\n",

@@ -207,6 +207,14 @@ func TestBehindNginx(t *testing.T) {
 		if set := strings.ToLower(strings.Join(a.header.Values("Set-Cookie"), "")); !strings.Contains(set, "_bk_d_demo=") || !strings.Contains(set, "secure") || !strings.Contains(set, "httponly") {
 			t.Errorf("grant cookie %q", set)
 		}
+		a = v.must(200, "POST", px+"/ofrep/v1/evaluate/flags/welcome-back", `{"context":{"site":"demo"}}`)
+		if !strings.Contains(string(a.body), d.Token) {
+			t.Errorf("the flag says %s", a.body)
+		}
+		a = v.must(200, "POST", px+"/ofrep/v1/evaluate/flags", `{"context":{}}`, "Origin", shopOrigin)
+		if !strings.Contains(string(a.body), d.Token) || a.header.Get("ETag") == "" {
+			t.Errorf("all flags say %s, ETag %q", a.body, a.header.Get("ETag"))
+		}
 		var keys struct{ Keys []json.RawMessage }
 		if err := json.Unmarshal(v.must(200, "GET", px+"/.well-known/jwks.json", "").body, &keys); err != nil || len(keys.Keys) == 0 {
 			t.Errorf("keys: %v", err)
@@ -240,7 +248,7 @@ func TestBehindNginx(t *testing.T) {
 	t.Run("nginx keeps nothing of them, also when what is behind it is down", func(t *testing.T) {
 		s.collector.stop()
 		s.aggregator.stop()
-		down := []string{"/px/e", "/px/p.gif?s=demo&n=page_view", "/px/v1/decision?site=demo", "/px/.well-known/jwks.json", "/px/openapi.json", "/px/decision/openapi.json", "/.well-known/gpc.json"}
+		down := []string{"/px/e", "/px/p.gif?s=demo&n=page_view", "/px/v1/decision?site=demo", "/px/ofrep/v1/evaluate/flags", "/px/.well-known/jwks.json", "/px/openapi.json", "/px/decision/openapi.json", "/.well-known/gpc.json"}
 		for _, path := range down {
 			v.must(502, "GET", nginx.origin+path, "")
 		}
