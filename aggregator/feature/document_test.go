@@ -55,7 +55,7 @@ Each is an expression over one visitor's rows, with the parameters ` + "`site`, 
 
 `)
 	for _, f := range feature.All {
-		fmt.Fprintf(&b, "- `%s`: `%s`\n", f.Name, strings.ReplaceAll(f.SQL, "{database}", "beckon"))
+		fmt.Fprintf(&b, "- `%s`: `%s`\n", f.Name, strings.ReplaceAll(f.SQL(), "{database}", "beckon"))
 	}
 	return b.String()
 }

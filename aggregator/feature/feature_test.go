@@ -71,7 +71,7 @@ func TestSQLAgreesWithAt(t *testing.T) {
 		}
 		values := profiles[0].At(now)
 		for _, f := range feature.All {
-			query := strings.ReplaceAll("SELECT toString("+f.SQL+") FROM {database}.visitor_activity WHERE site = {site:String} AND visitor = unhex({visitor:String})", "{database}", db)
+			query := strings.ReplaceAll("SELECT toString("+f.SQL()+") FROM {database}.visitor_activity WHERE site = {site:String} AND visitor = unhex({visitor:String})", "{database}", db)
 			ctx := clickhouse.Context(t.Context(), clickhouse.WithParameters(clickhouse.Parameters{
 				"site": "demo", "visitor": visitor.Hex(), "now": now.UTC().Format("2006-01-02 15:04:05.000"),
 			}))
@@ -129,7 +129,7 @@ func TestEmptyProfileIsAStranger(t *testing.T) {
 func TestFeatureNamesAndTypesAgree(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range feature.All {
-		if seen[f.Name] || f.Doc == "" || f.SQL == "" {
+		if seen[f.Name] || f.Doc == "" || f.Aggregate == "" {
 			t.Errorf("%s: listed twice, or without description or SQL", f.Name)
 		}
 		seen[f.Name] = true

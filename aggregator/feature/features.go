@@ -52,19 +52,44 @@ func (t Type) String() string { return [...]string{"int", "double", "string", "b
 // ClickHouse is the type that has the same values there.
 func (t Type) ClickHouse() string { return [...]string{"Int64", "Float64", "String", "UInt8"}[t] }
 
-// Feature describes one value: how rules name it, what it means, and how an analyst gets the same
-// number from ClickHouse.
+// Source is the rows that a feature is computed from.
+type Source uint8
+
+// The sources.
+const (
+	Activity Source = iota // visitor_activity: a row for each hour
+	Orders                 // v_orders_all: placed_at, net_site
+	Serves                 // first serves of offers in decisions: decision_id, decided_at
+)
+
+// Feature describes one value: how rules name it, what it means, and how ClickHouse computes the same
+// number. All is the one place for it: docs, analysts and the backtest take it from there.
 type Feature struct {
 	Name string
 	Type Type
 	Unit string
 	Doc  string
-	// SQL is the same value as a ClickHouse expression over one visitor's rows of visitor_activity,
-	// with the parameters site, visitor (32 hexadecimal digits) and now. TestSQLAgreesWithAt runs
-	// every one of them.
-	SQL string
+	From Source
+	// Aggregate is the value as a ClickHouse expression over one visitor's rows of that source; Now stands for the
+	// time. TestSQLAgreesWithAt runs every one of them.
+	Aggregate string
 	// Field points at the value: a *int64, *float64, *string or *bool, as Type says.
 	Field func(*Features) any
+}
+
+// Now is the time in Feature.Aggregate, a parameter of a query.
+const Now = "{now:DateTime64(3)}"
+
+// SQL is the value as an expression over one visitor's rows of visitor_activity, with the parameters site,
+// visitor (32 hexadecimal digits) and now.
+func (f *Feature) SQL() string {
+	switch f.From {
+	case Orders:
+		return "(SELECT " + f.Aggregate + " FROM {database}.v_orders_all WHERE site = {site:String} AND visitor = {visitor:String})"
+	case Serves:
+		return "(SELECT " + f.Aggregate + " FROM {database}.decisions WHERE site = {site:String} AND visitor = unhex({visitor:String}) AND first_serve = 1 AND arm = 'treatment')"
+	}
+	return f.Aggregate
 }
 
 // Get returns the value of f in values: an int64, float64, string or bool, as Type says.
@@ -99,39 +124,39 @@ func Text(f *Feature, values *Features) string {
 
 // All lists the features that rules may use, in the order of the documentation.
 var All = []Feature{
-	{"pageviews_1d", Int, "events", "page views in the last 24 h", events("pageviews", 1), func(f *Features) any { return &f.Pageviews1d }},
-	{"pageviews_7d", Int, "events", "page views in the last 7 x 24 h", events("pageviews", 7), func(f *Features) any { return &f.Pageviews7d }},
-	{"pageviews_30d", Int, "events", "page views in the last 30 x 24 h", events("pageviews", 30), func(f *Features) any { return &f.Pageviews30d }},
-	{"sessions_1d", Int, "sessions", "sessions with an event in the last 24 h", distinct("sessions", 1), func(f *Features) any { return &f.Sessions1d }},
-	{"sessions_7d", Int, "sessions", "sessions with an event in the last 7 x 24 h", distinct("sessions", 7), func(f *Features) any { return &f.Sessions7d }},
-	{"sessions_30d", Int, "sessions", "sessions with an event in the last 30 x 24 h", distinct("sessions", 30), func(f *Features) any { return &f.Sessions30d }},
-	{"product_views_7d", Int, "events", "product views in the last 7 x 24 h", events("product_views", 7), func(f *Features) any { return &f.ProductViews7d }},
-	{"distinct_products_7d", Int, "products", "different products viewed in the last 7 x 24 h", distinct("products", 7), func(f *Features) any { return &f.DistinctProducts7d }},
-	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", events("cart_adds", 7), func(f *Features) any { return &f.CartAdds7d }},
-	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", "toFloat64(argMaxMerge(cart_value))", func(f *Features) any { return &f.CartValue }},
-	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", events("checkout_starts", 7), func(f *Features) any { return &f.CheckoutStarts7d }},
-	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once", orders("count()"), func(f *Features) any { return &f.Purchases90d }},
-	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h", orders("toFloat64(sum(ifNull(net_site, 0)))"), func(f *Features) any { return &f.Revenue90d }},
-	{"minutes_since_last_seen", Int, "minutes", "full minutes since the last event", minutesSQL("max(last_seen)"), func(f *Features) any { return &f.MinutesSinceLastSeen }},
-	{"minutes_since_cart", Int, "minutes", "full minutes since something was last put into the cart", minutesSQL("max(last_cart)"), func(f *Features) any { return &f.MinutesSinceCart }},
-	{"days_since_first_seen", Int, "days", "full days since the visitor cookie was made", "intDiv(toUnixTimestamp64Milli({now:DateTime64(3)}) - toUnixTimestamp64Milli(if(max(visitor_since) > toDateTime64(0, 3), max(visitor_since), min(first_seen))), 86400000)", func(f *Features) any { return &f.DaysSinceFirstSeen }},
-	{"offers_shown_30d", Int, "offers", "offers first served by us in the last 30 x 24 h, holdouts not counted", serves("uniqExactIf(decision_id, decided_at >= " + window(30) + ")"), func(f *Features) any { return &f.OffersShown30d }},
-	{"last_offer_minutes", Int, "minutes", "full minutes since we last first-served an offer", serves(minutesSQL("max(decided_at)")), func(f *Features) any { return &f.LastOfferMinutes }},
-	{"country", String, "ISO 3166-1", "country of the truncated address", last("country"), func(f *Features) any { return &f.Country }},
-	{"region", String, "ISO 3166-2", "region, where the site keeps it", last("region"), func(f *Features) any { return &f.Region }},
-	{"device", String, "", "desktop, mobile, tablet or other", last("device"), func(f *Features) any { return &f.Device }},
-	{"browser", String, "", "browser family", last("browser"), func(f *Features) any { return &f.Browser }},
-	{"os", String, "", "operating system family", last("os"), func(f *Features) any { return &f.OS }},
-	{"referrer", String, "host", "host of the last outside page that led here", last("referrer"), func(f *Features) any { return &f.Referrer }},
-	{"utm_source", String, "", "utm_source of the last tagged landing", last("utm_source"), func(f *Features) any { return &f.UTMSource }},
-	{"utm_medium", String, "", "utm_medium of the last tagged landing", last("utm_medium"), func(f *Features) any { return &f.UTMMedium }},
-	{"utm_campaign", String, "", "utm_campaign of the last tagged landing", last("utm_campaign"), func(f *Features) any { return &f.UTMCampaign }},
-	{"is_returning", Bool, "", "more than one session in the last 30 x 24 h", distinct("sessions", 30) + " > 1", func(f *Features) any { return &f.IsReturning }},
+	{"pageviews_1d", Int, "events", "page views in the last 24 h", Activity, events("pageviews", 1), func(f *Features) any { return &f.Pageviews1d }},
+	{"pageviews_7d", Int, "events", "page views in the last 7 x 24 h", Activity, events("pageviews", 7), func(f *Features) any { return &f.Pageviews7d }},
+	{"pageviews_30d", Int, "events", "page views in the last 30 x 24 h", Activity, events("pageviews", 30), func(f *Features) any { return &f.Pageviews30d }},
+	{"sessions_1d", Int, "sessions", "sessions with an event in the last 24 h", Activity, distinct("sessions", 1), func(f *Features) any { return &f.Sessions1d }},
+	{"sessions_7d", Int, "sessions", "sessions with an event in the last 7 x 24 h", Activity, distinct("sessions", 7), func(f *Features) any { return &f.Sessions7d }},
+	{"sessions_30d", Int, "sessions", "sessions with an event in the last 30 x 24 h", Activity, distinct("sessions", 30), func(f *Features) any { return &f.Sessions30d }},
+	{"product_views_7d", Int, "events", "product views in the last 7 x 24 h", Activity, events("product_views", 7), func(f *Features) any { return &f.ProductViews7d }},
+	{"distinct_products_7d", Int, "products", "different products viewed in the last 7 x 24 h", Activity, distinct("products", 7), func(f *Features) any { return &f.DistinctProducts7d }},
+	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", Activity, events("cart_adds", 7), func(f *Features) any { return &f.CartAdds7d }},
+	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", Activity, "toFloat64(argMaxMerge(cart_value))", func(f *Features) any { return &f.CartValue }},
+	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", Activity, events("checkout_starts", 7), func(f *Features) any { return &f.CheckoutStarts7d }},
+	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once", Orders, "countIf(" + placed(90) + ")", func(f *Features) any { return &f.Purchases90d }},
+	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h", Orders, "toFloat64(sumIf(ifNull(net_site, 0), " + placed(90) + "))", func(f *Features) any { return &f.Revenue90d }},
+	{"minutes_since_last_seen", Int, "minutes", "full minutes since the last event", Activity, minutesSQL("max(last_seen)"), func(f *Features) any { return &f.MinutesSinceLastSeen }},
+	{"minutes_since_cart", Int, "minutes", "full minutes since something was last put into the cart", Activity, minutesSQL("max(last_cart)"), func(f *Features) any { return &f.MinutesSinceCart }},
+	{"days_since_first_seen", Int, "days", "full days since the visitor cookie was made", Activity, "intDiv(toUnixTimestamp64Milli(" + Now + ") - toUnixTimestamp64Milli(if(max(visitor_since) > toDateTime64(0, 3), max(visitor_since), min(first_seen))), 86400000)", func(f *Features) any { return &f.DaysSinceFirstSeen }},
+	{"offers_shown_30d", Int, "offers", "offers first served by us in the last 30 x 24 h, holdouts not counted", Serves, "uniqExactIf(decision_id, decided_at >= " + window(30) + ")", func(f *Features) any { return &f.OffersShown30d }},
+	{"last_offer_minutes", Int, "minutes", "full minutes since we last first-served an offer", Serves, minutesSQL("max(decided_at)"), func(f *Features) any { return &f.LastOfferMinutes }},
+	{"country", String, "ISO 3166-1", "country of the truncated address", Activity, last("country"), func(f *Features) any { return &f.Country }},
+	{"region", String, "ISO 3166-2", "region, where the site keeps it", Activity, last("region"), func(f *Features) any { return &f.Region }},
+	{"device", String, "", "desktop, mobile, tablet or other", Activity, last("device"), func(f *Features) any { return &f.Device }},
+	{"browser", String, "", "browser family", Activity, last("browser"), func(f *Features) any { return &f.Browser }},
+	{"os", String, "", "operating system family", Activity, last("os"), func(f *Features) any { return &f.OS }},
+	{"referrer", String, "host", "host of the last outside page that led here", Activity, last("referrer"), func(f *Features) any { return &f.Referrer }},
+	{"utm_source", String, "", "utm_source of the last tagged landing", Activity, last("utm_source"), func(f *Features) any { return &f.UTMSource }},
+	{"utm_medium", String, "", "utm_medium of the last tagged landing", Activity, last("utm_medium"), func(f *Features) any { return &f.UTMMedium }},
+	{"utm_campaign", String, "", "utm_campaign of the last tagged landing", Activity, last("utm_campaign"), func(f *Features) any { return &f.UTMCampaign }},
+	{"is_returning", Bool, "", "more than one session in the last 30 x 24 h", Activity, distinct("sessions", 30) + " > 1", func(f *Features) any { return &f.IsReturning }},
 }
 
 // window is the beginning of the last n x 24 h, rounded down to the hour, as windowStart has it.
 func window(n int) string {
-	return fmt.Sprintf("toStartOfHour({now:DateTime64(3)} - INTERVAL %d HOUR)", n*24)
+	return fmt.Sprintf("toStartOfHour(%s - INTERVAL %d HOUR)", Now, n*24)
 }
 
 func events(column string, days int) string {
@@ -144,15 +169,10 @@ func distinct(column string, days int) string {
 }
 
 func minutesSQL(instant string) string {
-	return fmt.Sprintf("if(%[1]s > toDateTime64(0, 3), intDiv(toUnixTimestamp64Milli({now:DateTime64(3)}) - toUnixTimestamp64Milli(%[1]s), 60000), %[2]d)", instant, NeverMinutes)
+	return fmt.Sprintf("if(%[1]s > toDateTime64(0, 3), intDiv(toUnixTimestamp64Milli(%[3]s) - toUnixTimestamp64Milli(%[1]s), 60000), %[2]d)", instant, NeverMinutes, Now)
 }
 
 func last(column string) string { return "argMaxMerge(" + column + ")" }
 
-func orders(aggregate string) string {
-	return "(SELECT " + aggregate + " FROM {database}.v_orders_all WHERE site = {site:String} AND visitor = {visitor:String} AND placed_at >= " + window(90) + ")"
-}
-
-func serves(aggregate string) string {
-	return "(SELECT " + aggregate + " FROM {database}.decisions WHERE site = {site:String} AND visitor = unhex({visitor:String}) AND first_serve = 1 AND arm = 'treatment')"
-}
+// placed holds for orders of the last n x 24 h.
+func placed(days int) string { return "placed_at >= " + window(days) }
