@@ -96,10 +96,11 @@ func (c *Config) deadLetter() string { return filepath.Join(c.SpoolDir, "dead-le
 
 // cli is the command line: `serve` is what happens without a word.
 type cli struct {
-	Serve   serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
-	Verify  verifyCmd        `cmd:"" help:"Check an offer token as a shop does, offline. Each refusal has a word and an exit code, see docs/decisions.md."`
-	Explain explainCmd       `cmd:"" help:"Say why the visitor with a cookie gets an offer, or none: every gate, and what it looked at. Nothing is served."`
-	Version kong.VersionFlag `env:"-" help:"Print the version."`
+	Serve    serveCmd         `cmd:"" default:"withargs" help:"Follow the events in ClickHouse and answer decision requests (the default)."`
+	Verify   verifyCmd        `cmd:"" help:"Check an offer token as a shop does, offline. Each refusal has a word and an exit code, see docs/decisions.md."`
+	Explain  explainCmd       `cmd:"" help:"Say why the visitor with a cookie gets an offer, or none: every gate, and what it looked at. Nothing is served."`
+	Backtest backtestCmd      `cmd:"" help:"Replay an offer over history before it is switched on: whom it would have reached, at what cost, and whether its effect could be measured."`
+	Version  kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 type serveCmd struct {

@@ -35,6 +35,21 @@ func Refill(ctx context.Context, c driver.Conn, database, spoolHex string, segme
 	return nil
 }
 
+// FeedQuery is the SELECT of the feed that fills target from each insert into events, which it reads under the
+// name e. The text has {database} in it. It is for who needs the same rows over other events.
+func FeedQuery(target string) (string, error) {
+	all, err := load()
+	if err != nil {
+		return "", err
+	}
+	for _, f := range all {
+		if t, query, ok := feed(f); ok && t == target {
+			return query, nil
+		}
+	}
+	return "", fmt.Errorf("no feed fills %s", target)
+}
+
 // feed takes the target and the SELECT out of a file that makes a feed, a view that runs inside each
 // insert into events.
 func feed(f file) (target, query string, ok bool) {
