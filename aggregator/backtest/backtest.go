@@ -76,26 +76,34 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	in.begin()
-	n, err := in.slices(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if in.orders, err = in.readOrders(ctx); err != nil {
-		return nil, fmt.Errorf("read the orders of the period: %w", err)
-	}
-	for i, s := range slicesOf(n) {
-		if o.Progress != nil {
-			o.Progress(i, n)
-		}
-		if err := in.countVisitors(ctx, s); err != nil {
-			return nil, fmt.Errorf("count visitors: %w", err)
-		}
-		if err := in.looks(ctx, s, in.play); err != nil {
-			return nil, fmt.Errorf("replay visitors %d of %d: %w", i+1, n, err)
-		}
+	if err := in.run(ctx); err != nil {
+		return nil, in.explain(err)
 	}
 	in.finish()
 	return in.result, nil
+}
+
+// run reads history, slice by slice.
+func (in *replay) run(ctx context.Context) error {
+	n, err := in.slices(ctx)
+	if err != nil {
+		return err
+	}
+	if in.orders, err = in.readOrders(ctx); err != nil {
+		return fmt.Errorf("read the orders of the period: %w", err)
+	}
+	for i, s := range slicesOf(n) {
+		if in.Progress != nil {
+			in.Progress(i, n)
+		}
+		if err := in.countVisitors(ctx, s); err != nil {
+			return fmt.Errorf("count visitors: %w", err)
+		}
+		if err := in.looks(ctx, s, in.play); err != nil {
+			return fmt.Errorf("replay visitors %d of %d: %w", i+1, n, err)
+		}
+	}
+	return nil
 }
 
 // switchOn makes a site in which the offer is on: its kill switch, that of the site and its schedule are left

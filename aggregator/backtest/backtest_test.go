@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"beckon/aggregator/eligibility"
+	"beckon/aggregator/feature"
 	"beckon/internal/event"
 	"beckon/internal/privacy"
 )
@@ -118,5 +120,77 @@ func TestWhatCannotBeReplayedIsSaidInPlainWords(t *testing.T) {
 	f("welcome-bak", ErrNoOffer, `site demo has no offer "welcome-bak"; did you mean "welcome-back"?`)
 	f("zzz", ErrNoOffer, `it has ["welcome-back" "large-cart" "off" "ratio" "winter"]`)
 	f("winter", ErrNoOffer, "winter is for everyone: it looks at no visitor")
+	if err := s.conn.Exec(t.Context(), "CREATE DATABASE empty"); err != nil {
+		t.Fatal(err)
+	}
+	for _, database := range []string{"nowhere", "empty"} {
+		o := s.options(st, "welcome-back", 30, time.Now())
+		o.Database = database
+		if _, err := Run(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), "ClickHouse has no tables of Beckon in the database "+database) {
+			t.Errorf("%s: %v", database, err)
+		}
+	}
 	f("welcome-back", ErrNoHistory, "site demo has no events of people in lane decide between")
+}
+
+// TestWhatWasServedCountsInWhatFollows is about the part of a replay that depends on itself: clocks, counts, the draw.
+func TestWhatWasServedCountsInWhatFollows(t *testing.T) {
+	s := newShop(t)
+	st := sites(t, `
+      - {id: capped, when: "true", discount: {percent: 1}, cooldown: 0s, valid_for: 1m, cap: 2}
+      - {id: daily, when: visitor.last_offer_minutes >= 1440, discount: {percent: 1}, cooldown: 0s, valid_for: 1m}
+      - {id: thrice, when: visitor.offers_shown_30d < 3, discount: {percent: 1}, cooldown: 0s, valid_for: 1m}
+      - {id: gamed, when: "true", discount: {percent: 1}, cooldown: 0s, valid_for: 1m, abandoner: 1}
+      - {id: drawn, when: "true", discount: {percent: 1}, holdout: 50%, experiment: 3}
+      - {id: hostile, when: 'visitor.country != "{visits} {first} ?'' $1"', discount: {percent: 1}}
+`)
+	for _, o := range st.Offers {
+		o.Enabled = false
+	}
+	now := time.Now()
+	noon := midnight(st, now, 3).Add(12 * time.Hour)
+	var events []*event.Event
+	for i := range 6 { // every eight hours, each time in a new session, with two pages
+		at := noon.Add(time.Duration(i) * 8 * time.Hour)
+		session := "session " + at.String()
+		events = append(events, s.event(event.PageView, "regular", session, at), s.event(event.PageView, "regular", session, at.Add(5*time.Minute)))
+	}
+	const many = 60
+	for i := range many {
+		events = append(events, s.event(event.PageView, "other "+string(rune('A'+i)), "any", noon))
+	}
+	s.bring(events...)
+	f := func(offer string, wantExposures, wantHeldOut uint64) {
+		t.Helper()
+		r, err := Run(t.Context(), s.options(st, offer, 4, now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Total.Exposures != wantExposures || r.Total.HeldOut != wantHeldOut || r.VisitorsEligible != many+1 {
+			t.Errorf("%s: %d exposures, %d held out, %d eligible, want %d, %d, %d", offer, r.Total.Exposures, r.Total.HeldOut, r.VisitorsEligible, wantExposures, wantHeldOut, many+1)
+		}
+	}
+	f("capped", many+2, 0)
+	f("daily", many+2, 0) // at once, and a day later
+	f("thrice", many+3, 0)
+	f("gamed", many+1, 0)
+	f("hostile", many+1, 0)
+	st.Offer("drawn").Enabled = true
+	program, held := mustCompile(t, st), uint64(0)
+	for i := range many + 1 {
+		name := "regular"
+		if i < many {
+			name = "other " + string(rune('A'+i))
+		}
+		v := program.Evaluate(eligibility.Input{
+			Site: st, Features: &feature.Features{}, Visitor: hash("%s", name), Session: hash("any"), Lane: privacy.LaneDecide, DrawKey: &drawKey,
+		}, now)
+		if v.Arm == feature.HeldOut {
+			held++
+		}
+	}
+	if held < many/4 || held > many*3/4 {
+		t.Fatalf("%d of %d held out: the draw is not fair, or the test is not", held, many+1)
+	}
+	f("drawn", many+1-held, held)
 }

@@ -116,11 +116,38 @@ func (in *replay) looks(ctx context.Context, s slice, each func([]look)) error {
 	return nil
 }
 
-const memoryLimitExceeded = 241
+// Codes of ClickHouse's errors.
+const (
+	unknownTable        = 60
+	unknownDatabase     = 81
+	queryTooSlow        = 159
+	memoryLimitExceeded = 241
+	accessDenied        = 497
+)
 
-func isOutOfMemory(err error) bool {
+func isOutOfMemory(err error) bool { return codeOf(err) == memoryLimitExceeded }
+
+func codeOf(err error) int32 {
 	var e *clickhouse.Exception
-	return errors.As(err, &e) && e.Code == memoryLimitExceeded
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+// explain says in plain words what ClickHouse says in its own.
+func (in *replay) explain(err error) error {
+	switch codeOf(err) {
+	case unknownTable, unknownDatabase:
+		return fmt.Errorf("ClickHouse has no tables of Beckon in the database %s; the collector makes them when it starts: %w", in.Database, err)
+	case queryTooSlow:
+		return fmt.Errorf("ClickHouse needs more than %d s for a part of the visitors; try again when it has less to do: %w", querySeconds, err)
+	case memoryLimitExceeded:
+		return fmt.Errorf("ClickHouse needs more than its memory, or %d MiB for a few visitors: %w", queryMemory>>20, err)
+	case accessDenied:
+		return fmt.Errorf("the user of --clickhouse-dsn must be allowed to read the database %s: %w", in.Database, err)
+	}
+	return err
 }
 
 func (in *replay) readLooks(ctx context.Context, s slice) ([]look, error) {
