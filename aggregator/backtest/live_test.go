@@ -40,8 +40,8 @@ func TestReplaySaysWhatTheLivePathSaidThen(t *testing.T) {
 	defer h.reader.Close()
 	at := now.Add(-20 * 24 * time.Hour).Truncate(time.Minute)
 	for _, gap := range []time.Duration{
-		0, 2 * time.Minute, 20 * time.Minute, 61 * time.Minute, 5 * time.Hour, time.Minute, 23 * time.Hour, 3 * time.Minute, 49 * time.Hour, 30 * time.Minute,
-		6 * 24 * time.Hour, 2 * time.Minute, 58 * time.Minute, 26 * time.Hour, 7*24*time.Hour - 40*time.Minute, 10 * time.Minute, 30 * time.Minute, 12 * time.Hour, time.Minute, 9 * time.Minute,
+		0, 2 * time.Minute, 20 * time.Minute, 61 * time.Minute, 22 * time.Hour, 3 * time.Minute,
+		6*24*time.Hour + 5*time.Hour, 2 * time.Minute, 26 * time.Hour, 7*24*time.Hour - 40*time.Minute, 10 * time.Minute, 30 * time.Minute,
 	} {
 		at = at.Add(gap)
 		h.round(at)
