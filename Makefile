@@ -76,7 +76,7 @@ schema: ## write schema/current.sql as a server dumps it, and deploy/dbt/sources
 	go test ./schema -run 'TestCurrentSQL|TestSources' -update
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
-	rm -rf bin .beckon pixel-js/node_modules verify/rust/target
+	rm -rf bin .beckon pixel-js/node_modules internal/e2e/openfeature/node_modules verify/rust/target
 
 build: tag ## build the binaries into bin/
 	go build -o bin/beckon-collector ./collector
