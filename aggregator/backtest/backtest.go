@@ -58,6 +58,7 @@ type replay struct {
 	from, to time.Time
 	wanted   []*feature.Feature // the columns of looksSQL
 	looksSQL string
+	memory   int     // what one query may take
 	orders   []order // of the period, by visitor and time
 	result   *Result
 	tally    tally
@@ -65,7 +66,7 @@ type replay struct {
 
 // Run replays an offer. Errors are for people: ErrNoOffer and ErrNoHistory can be told apart.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	in := &replay{Options: o}
+	in := &replay{Options: o, memory: queryMemory}
 	if err := in.switchOn(); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,7 @@ func (in *replay) run(ctx context.Context) error {
 		if err := in.countVisitors(ctx, s); err != nil {
 			return fmt.Errorf("count visitors: %w", err)
 		}
-		if err := in.looks(ctx, s, in.play); err != nil {
+		if err := in.looks(ctx, s, maxHalving, in.play); err != nil {
 			return fmt.Errorf("replay visitors %d of %d: %w", i+1, n, err)
 		}
 	}

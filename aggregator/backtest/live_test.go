@@ -194,7 +194,7 @@ func (h *rounds) ask(looks map[string]time.Time) {
 // compareLooks holds each look's features against those of the live path.
 func (h *rounds) compareLooks(now time.Time) {
 	h.t.Helper()
-	in := &replay{Options: h.options(h.st, "everything", 21, now), from: midnight(h.st, now, 20), to: now}
+	in := &replay{Options: h.options(h.st, "everything", 21, now), from: midnight(h.st, now, 20), to: now, memory: queryMemory}
 	if err := in.switchOn(); err != nil {
 		h.t.Fatal(err)
 	}

@@ -37,12 +37,13 @@ const (
 
 	sliceEvents = 200_000 // events of the period in one slice of the visitors, about
 	maxSlices   = 1 << 14
+	maxHalving  = 6 // of a slice: with less than a 64th of it there is something else that takes the memory
 )
 
 // limited returns a context whose queries can change nothing and stay within the bounds above.
-func limited(ctx context.Context, parameters clickhouse.Parameters) context.Context {
+func limited(ctx context.Context, memory int, parameters clickhouse.Parameters) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithParameters(parameters), clickhouse.WithSettings(clickhouse.Settings{
-		"readonly": 2, "max_memory_usage": queryMemory, "max_execution_time": querySeconds, "max_threads": queryThreads,
+		"readonly": 2, "max_memory_usage": memory, "max_execution_time": querySeconds, "max_threads": queryThreads,
 	}))
 }
 
@@ -77,20 +78,16 @@ func slicesOf(n int) []slice {
 	return list
 }
 
-// halves of a slice; ok is false when it cannot be halved.
-func (s slice) halves() (a, b slice, ok bool) {
-	if s.last-s.first < 1<<12 {
-		return s, s, false
-	}
+func (s slice) halves() (a, b slice) {
 	middle := s.first + (s.last-s.first)/2
-	return slice{s.first, middle}, slice{middle + 1, s.last}, true
+	return slice{s.first, middle}, slice{middle + 1, s.last}
 }
 
 func (in *replay) query(ctx context.Context, s slice, text string) (driver.Rows, error) {
 	text = strings.NewReplacer(
 		"{first}", "toFixedString(unhex({first_visitor:String}), 16)", "{last}", "toFixedString(unhex({last_visitor:String}), 16)", "{database}", in.Database,
 	).Replace(strings.ReplaceAll(text, "{visits}", visits))
-	return in.Conn.Query(limited(ctx, s.parameters(in)), text)
+	return in.Conn.Query(limited(ctx, in.memory, s.parameters(in)), text)
 }
 
 // look is what was known of a visitor at one moment.
@@ -100,14 +97,16 @@ type look struct {
 	values           feature.Features
 }
 
-// looks returns the looks of a slice at which a rule matches or fails, by visitor and time. A slice that takes
-// too much memory is read in halves.
-func (in *replay) looks(ctx context.Context, s slice, each func([]look)) error {
+// looks hands over the looks of a slice at which a rule matches or fails, by visitor and time. A slice that takes
+// too much memory is read in halves, and these in halves, as often as halving says.
+func (in *replay) looks(ctx context.Context, s slice, halving int, each func([]look)) error {
 	list, err := in.readLooks(ctx, s)
-	if isOutOfMemory(err) {
-		if a, b, ok := s.halves(); ok {
-			return errors.Join(in.looks(ctx, a, each), in.looks(ctx, b, each))
+	if isOutOfMemory(err) && halving > 0 {
+		a, b := s.halves()
+		if err := in.looks(ctx, a, halving-1, each); err != nil {
+			return err
 		}
+		return in.looks(ctx, b, halving-1, each)
 	}
 	if err != nil {
 		return err
@@ -143,7 +142,7 @@ func (in *replay) explain(err error) error {
 	case queryTooSlow:
 		return fmt.Errorf("ClickHouse needs more than %d s for a part of the visitors; try again when it has less to do: %w", querySeconds, err)
 	case memoryLimitExceeded:
-		return fmt.Errorf("ClickHouse needs more than its memory, or %d MiB for a few visitors: %w", queryMemory>>20, err)
+		return fmt.Errorf("ClickHouse needs more than its memory, or %d MiB for a few visitors: %w", in.memory>>20, err)
 	case accessDenied:
 		return fmt.Errorf("the user of --clickhouse-dsn must be allowed to read the database %s: %w", in.Database, err)
 	}
@@ -183,12 +182,6 @@ func storedID(s string) privacy.ID {
 	var b [16]byte
 	copy(b[:], s)
 	return privacy.StoredID(b)
-}
-
-// activityColumns are the columns of visitor_activity that features are made of.
-var activityColumns = []string{
-	"pageviews", "product_views", "cart_adds", "checkout_starts", "sessions", "products", "first_seen", "last_seen", "last_cart", "visitor_since",
-	"cart_value", "country", "region", "device", "browser", "os", "referrer", "utm_source", "utm_medium", "utm_campaign",
 }
 
 // prepare decides what is to be read: the features that rules and gates look at, and no others.
@@ -231,7 +224,7 @@ func (in *replay) prepare(rules []eligibility.Rule) error {
 		named = append(named, fmt.Sprintf("to%s(%sf_%s) AS %s", f.Type.ClickHouse(), from, f.Name, f.Name))
 		plain = append(plain, f.Name)
 	}
-	running, err := runningHour()
+	running, columns, err := runningHour(ofActivity)
 	if err != nil {
 		return err
 	}
@@ -241,7 +234,7 @@ func (in *replay) prepare(rules []eligibility.Rule) error {
 		join = "LEFT JOIN order_features AS o ON f.visitor = o.visitor AND f.at = o.at"
 	}
 	in.looksSQL = strings.NewReplacer(
-		"{columns}", strings.Join(columnsOf(ofActivity), ", "), "{running_hour}", running, "{activity_features}", strings.Join(ofActivity, ", "),
+		"{columns}", strings.Join(columns, ", "), "{running_hour}", running, "{activity_features}", strings.Join(ofActivity, ", "),
 		"{orders}", orders, "{orders_join}", join, "{names}", strings.Join(plain, ", "), "{named}", strings.Join(named, ", "), "{may_match}", strings.Join(mayMatch, " OR "),
 	).Replace(looksSQL)
 	return nil
@@ -251,23 +244,20 @@ func (in *replay) readsServes(r eligibility.Rule) bool {
 	return slices.ContainsFunc(feature.All, func(f feature.Feature) bool { return f.From == feature.Serves && slices.Contains(r.Reads, f.Name) })
 }
 
-// columnsOf are the columns that some aggregates read.
-func columnsOf(aggregates []string) []string {
-	columns := []string{"visitor_since"}
-	for _, c := range activityColumns {
-		word := regexp.MustCompile(`\b` + c + `\b`)
-		if c != "visitor_since" && slices.ContainsFunc(aggregates, word.MatchString) {
-			columns = append(columns, c)
-		}
-	}
-	return columns
-}
+var columnName = regexp.MustCompile(`(?m) AS (\w+),?$`)
 
-// runningHour is the SELECT that fills visitor_activity, over the events of the hour of each look until then.
-func runningHour() (string, error) {
-	query, err := schema.FeedQuery("visitor_activity")
-	if err != nil {
-		return "", err
+// runningHour is the SELECT that fills visitor_activity, over the events of the hour of each look until then, and
+// the columns of it that some aggregates read.
+func runningHour(aggregates []string) (query string, columns []string, err error) {
+	if query, err = schema.FeedQuery("visitor_activity"); err != nil {
+		return "", nil, err
+	}
+	for _, c := range columnName.FindAllStringSubmatch(query, -1) {
+		word := regexp.MustCompile(`\b` + c[1] + `\b`)
+		isKey := slices.Contains([]string{"site", "visitor", "hour"}, c[1])
+		if c[1] == "visitor_since" || !isKey && slices.ContainsFunc(aggregates, word.MatchString) {
+			columns = append(columns, c[1])
+		}
 	}
 	for _, change := range [][2]string{
 		{"SELECT\n", "SELECT\n    e.at AS at,\n    e.look_session AS look_session,\n"},
@@ -283,9 +273,9 @@ func runningHour() (string, error) {
 		{"GROUP BY site, visitor, hour", "GROUP BY site, visitor, hour, at, look_session"},
 	} {
 		if strings.Count(query, change[0]) != 1 {
-			return "", fmt.Errorf("BUG: the feed of visitor_activity does not have %q once", change[0])
+			return "", nil, fmt.Errorf("BUG: the feed of visitor_activity does not have %q once", change[0])
 		}
 		query = strings.Replace(query, change[0], change[1], 1)
 	}
-	return query, nil
+	return query, columns, nil
 }
