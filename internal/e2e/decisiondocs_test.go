@@ -78,6 +78,16 @@ func TestSnippetsOfTheDecisionDocs(t *testing.T) {
 		p.goesTo(elsewhere.URL)
 		return inPage(strings.ReplaceAll(snippet, "https://shop.example", dev.url("")))
 	})
+	// From the other host a page can read the ETag and send it back, through a preflight.
+	got := p.eval(fmt.Sprintf(`(async () => {
+		const ask = (more) => fetch(%q, { method: 'POST', credentials: 'include', headers: { 'Content-Type': 'application/json', ...more }, body: '{}' });
+		const first = await ask({});
+		const again = await ask({ 'If-None-Match': first.headers.get('ETag') });
+		return first.status + ' ' + again.status + ' ' + first.headers.get('Beckon-Lane');
+	})()`, dev.url("/px/ofrep/v1/evaluate/flags")))
+	if got != "200 304 decide; recorded" {
+		t.Errorf("flags from another host, twice: %s", got)
+	}
 	for name := range snippets {
 		t.Errorf("the snippet %q is not run", name)
 	}
