@@ -38,7 +38,7 @@ FROM (
 		FROM beckon.events WHERE lane = 'decide' AND bot = 0 AND kind != 'consent'))
 GROUP BY visitor, number`
 
-const storedSessions = `SELECT max(visitor) AS visitor, min(started_at) AS started, max(ended_at) AS ended, uniqExactMerge(events) AS events
+const storedSessions = `SELECT max(visitor) AS visitor, min(started_at) AS started, max(ended_at) AS ended, length(groupUniqArrayArray(events)) AS events
 FROM beckon.sessions GROUP BY session`
 
 // visit is one request that a shopper will make.

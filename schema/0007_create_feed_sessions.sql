@@ -2,6 +2,11 @@
 -- Runs inside each insert into events: total functions only, since a view that throws blocks its batch.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.feed_sessions{cluster}
 TO {database}.sessions AS
+WITH
+    -- Bytes that sort as time does, and against it; 1e14 ms keep both positive.
+    reverse(reinterpretAsFixedString(toUInt64(100000000000000 + toUnixTimestamp64Milli(e.occurred_at)))) AS later,
+    reverse(reinterpretAsFixedString(toUInt64(100000000000000 - toUnixTimestamp64Milli(e.occurred_at)))) AS sooner,
+    bitOr(bitShiftLeft(sipHash64(e.event_id), 3), toUInt64(transform(e.kind, ['page_view', 'product_view', 'cart_add', 'checkout_start'], [1, 2, 3, 4], 0))) AS what
 SELECT
     e.site AS site,
     e.session AS session,
@@ -9,22 +14,18 @@ SELECT
     max(e.visitor) AS visitor,
     min(e.occurred_at) AS started_at,
     max(e.occurred_at) AS ended_at,
-    uniqExactState(e.event_id) AS events,
-    uniqExactStateIf(e.event_id, e.kind = 'page_view') AS pageviews,
-    uniqExactStateIf(e.event_id, e.kind = 'product_view') AS product_views,
-    uniqExactStateIf(e.event_id, e.kind = 'cart_add') AS cart_adds,
-    uniqExactStateIf(e.event_id, e.kind = 'checkout_start') AS checkout_starts,
+    groupUniqArray(what) AS events,
     groupUniqArrayIf(e.order_key, e.kind = 'purchase' AND e.order_key != toFixedString('', 16)) AS orders,
-    argMinStateIf(e.path, (e.occurred_at, e.event_id), e.path != '') AS entry_path,
-    argMaxStateIf(e.path, (e.occurred_at, e.event_id), e.path != '') AS exit_path,
-    argMinStateIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '') AS referrer,
-    argMinStateIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '') AS utm_source,
-    argMinStateIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '') AS utm_medium,
-    argMinStateIf(e.utm_campaign, (e.occurred_at, e.event_id), e.utm_campaign != '') AS utm_campaign,
-    argMinStateIf(e.country, (e.occurred_at, e.event_id), e.country != '') AS country,
-    argMinStateIf(e.device, (e.occurred_at, e.event_id), e.device != '') AS device,
-    argMinStateIf(e.browser, (e.occurred_at, e.event_id), e.browser != '') AS browser,
-    argMinStateIf(e.os, (e.occurred_at, e.event_id), e.os != '') AS os,
+    maxIf(concat(sooner, e.path), e.path != '') AS entry_path,
+    maxIf(concat(later, e.path), e.path != '') AS exit_path,
+    maxIf(concat(sooner, e.referrer), e.referrer != '') AS referrer,
+    maxIf(concat(sooner, e.utm_source), e.utm_source != '') AS utm_source,
+    maxIf(concat(sooner, e.utm_medium), e.utm_medium != '') AS utm_medium,
+    maxIf(concat(sooner, e.utm_campaign), e.utm_campaign != '') AS utm_campaign,
+    maxIf(concat(sooner, e.country), e.country != '') AS country,
+    maxIf(concat(sooner, e.device), e.device != '') AS device,
+    maxIf(concat(sooner, e.browser), e.browser != '') AS browser,
+    maxIf(concat(sooner, e.os), e.os != '') AS os,
     max(e.expires) AS expires
 FROM {database}.events AS e
 WHERE e.lane = 'decide' AND e.bot = 0 AND e.kind != 'consent' AND e.session != toFixedString('', 16)

@@ -265,67 +265,43 @@ CREATE MATERIALIZED VIEW beckon.feed_sessions TO beckon.sessions
     `visitor` FixedString(16),
     `started_at` DateTime64(3, 'UTC'),
     `ended_at` DateTime64(3, 'UTC'),
-    `events` AggregateFunction(uniqExact, FixedString(16)),
-    `pageviews` AggregateFunction(uniqExact, FixedString(16)),
-    `product_views` AggregateFunction(uniqExact, FixedString(16)),
-    `cart_adds` AggregateFunction(uniqExact, FixedString(16)),
-    `checkout_starts` AggregateFunction(uniqExact, FixedString(16)),
+    `events` Array(UInt64),
     `orders` Array(FixedString(16)),
-    `entry_path` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `exit_path` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `referrer` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_source` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_medium` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_campaign` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `country` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `device` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `browser` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `os` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
+    `entry_path` String,
+    `exit_path` String,
+    `referrer` String,
+    `utm_source` String,
+    `utm_medium` String,
+    `utm_campaign` String,
+    `country` String,
+    `device` String,
+    `browser` String,
+    `os` String,
     `expires` Date
 )
-AS SELECT
+AS WITH
+    reverse(reinterpretAsFixedString(toUInt64(100000000000000 + toUnixTimestamp64Milli(e.occurred_at)))) AS later,
+    reverse(reinterpretAsFixedString(toUInt64(100000000000000 - toUnixTimestamp64Milli(e.occurred_at)))) AS sooner,
+    bitOr(bitShiftLeft(sipHash64(e.event_id), 3), toUInt64(transform(e.kind, ['page_view', 'product_view', 'cart_add', 'checkout_start'], [1, 2, 3, 4], 0))) AS what
+SELECT
     e.site AS site,
     e.session AS session,
     max(e.environment) AS environment,
     max(e.visitor) AS visitor,
     min(e.occurred_at) AS started_at,
     max(e.occurred_at) AS ended_at,
-    uniqExactState(e.event_id) AS events,
-    uniqExactStateIf(e.event_id, e.kind = 'page_view') AS pageviews,
-    uniqExactStateIf(e.event_id, e.kind = 'product_view') AS product_views,
-    uniqExactStateIf(e.event_id, e.kind = 'cart_add') AS cart_adds,
-    uniqExactStateIf(e.event_id, e.kind = 'checkout_start') AS checkout_starts,
+    groupUniqArray(what) AS events,
     groupUniqArrayIf(e.order_key, (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))) AS orders,
-    argMinStateIf(e.path, (e.occurred_at, e.event_id), e.path != '') AS entry_path,
-    argMaxStateIf(e.path, (e.occurred_at, e.event_id), e.path != '') AS exit_path,
-    argMinStateIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '') AS referrer,
-    argMinStateIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '') AS utm_source,
-    argMinStateIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '') AS utm_medium,
-    argMinStateIf(e.utm_campaign, (e.occurred_at, e.event_id), e.utm_campaign != '') AS utm_campaign,
-    argMinStateIf(e.country, (e.occurred_at, e.event_id), e.country != '') AS country,
-    argMinStateIf(e.device, (e.occurred_at, e.event_id), e.device != '') AS device,
-    argMinStateIf(e.browser, (e.occurred_at, e.event_id), e.browser != '') AS browser,
-    argMinStateIf(e.os, (e.occurred_at, e.event_id), e.os != '') AS os,
+    maxIf(concat(sooner, e.path), e.path != '') AS entry_path,
+    maxIf(concat(later, e.path), e.path != '') AS exit_path,
+    maxIf(concat(sooner, e.referrer), e.referrer != '') AS referrer,
+    maxIf(concat(sooner, e.utm_source), e.utm_source != '') AS utm_source,
+    maxIf(concat(sooner, e.utm_medium), e.utm_medium != '') AS utm_medium,
+    maxIf(concat(sooner, e.utm_campaign), e.utm_campaign != '') AS utm_campaign,
+    maxIf(concat(sooner, e.country), e.country != '') AS country,
+    maxIf(concat(sooner, e.device), e.device != '') AS device,
+    maxIf(concat(sooner, e.browser), e.browser != '') AS browser,
+    maxIf(concat(sooner, e.os), e.os != '') AS os,
     max(e.expires) AS expires
 FROM beckon.events AS e
 WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.session != toFixedString('', 16))
@@ -379,10 +355,7 @@ CREATE MATERIALIZED VIEW beckon.feed_visitor_activity TO beckon.visitor_activity
     `visitor` FixedString(16),
     `hour` DateTime('UTC'),
     `environment` String,
-    `pageviews` AggregateFunction(uniqExact, FixedString(16)),
-    `product_views` AggregateFunction(uniqExact, FixedString(16)),
-    `cart_adds` AggregateFunction(uniqExact, FixedString(16)),
-    `checkout_starts` AggregateFunction(uniqExact, FixedString(16)),
+    `events` Array(UInt64),
     `sessions` Array(FixedString(16)),
     `products` Array(UInt64),
     `orders` Array(FixedString(16)),
@@ -393,44 +366,26 @@ CREATE MATERIALIZED VIEW beckon.feed_visitor_activity TO beckon.visitor_activity
     `cart_value` AggregateFunction(argMax, Decimal(38, 4), Tuple(
         DateTime64(3, 'UTC'),
         FixedString(16))),
-    `country` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `region` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `device` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `browser` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `os` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `referrer` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_source` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_medium` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
-    `utm_campaign` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))),
+    `country` String,
+    `region` String,
+    `device` String,
+    `browser` String,
+    `os` String,
+    `referrer` String,
+    `utm_source` String,
+    `utm_medium` String,
+    `utm_campaign` String,
     `expires` Date
 )
-AS SELECT
+AS WITH
+    reverse(reinterpretAsFixedString(toUInt64(100000000000000 + toUnixTimestamp64Milli(e.occurred_at)))) AS later,
+    bitOr(bitShiftLeft(sipHash64(e.event_id), 3), toUInt64(transform(e.kind, ['page_view', 'product_view', 'cart_add', 'checkout_start'], [1, 2, 3, 4], 0))) AS what
+SELECT
     e.site AS site,
     e.visitor AS visitor,
     toStartOfHour(e.occurred_at) AS hour,
     max(e.environment) AS environment,
-    uniqExactStateIf(e.event_id, e.kind = 'page_view') AS pageviews,
-    uniqExactStateIf(e.event_id, e.kind = 'product_view') AS product_views,
-    uniqExactStateIf(e.event_id, e.kind = 'cart_add') AS cart_adds,
-    uniqExactStateIf(e.event_id, e.kind = 'checkout_start') AS checkout_starts,
+    groupUniqArray(what) AS events,
     groupUniqArrayIf(e.session, e.session != toFixedString('', 16)) AS sessions,
     groupUniqArrayIf(sipHash64(e.product), (e.kind = 'product_view') AND (e.product != '')) AS products,
     groupUniqArrayIf(e.order_key, (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))) AS orders,
@@ -439,15 +394,15 @@ AS SELECT
     maxIf(e.occurred_at, (e.kind IN ('cart_add', 'checkout_start'))) AS last_cart,
     max(e.visitor_since) AS visitor_since,
     argMaxStateIf(if(e.kind = 'purchase', toDecimal128(0, 4), assumeNotNull(e.cart_value_site)), (e.occurred_at, e.event_id), (e.kind = 'purchase') OR (e.cart_value_site IS NOT NULL)) AS cart_value,
-    argMaxStateIf(e.country, (e.occurred_at, e.event_id), e.country != '') AS country,
-    argMaxStateIf(e.region, (e.occurred_at, e.event_id), e.region != '') AS region,
-    argMaxStateIf(e.device, (e.occurred_at, e.event_id), e.device != '') AS device,
-    argMaxStateIf(e.browser, (e.occurred_at, e.event_id), e.browser != '') AS browser,
-    argMaxStateIf(e.os, (e.occurred_at, e.event_id), e.os != '') AS os,
-    argMaxStateIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '') AS referrer,
-    argMaxStateIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '') AS utm_source,
-    argMaxStateIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '') AS utm_medium,
-    argMaxStateIf(e.utm_campaign, (e.occurred_at, e.event_id), e.utm_campaign != '') AS utm_campaign,
+    maxIf(concat(later, e.country), e.country != '') AS country,
+    maxIf(concat(later, e.region), e.region != '') AS region,
+    maxIf(concat(later, e.device), e.device != '') AS device,
+    maxIf(concat(later, e.browser), e.browser != '') AS browser,
+    maxIf(concat(later, e.os), e.os != '') AS os,
+    maxIf(concat(later, e.referrer), e.referrer != '') AS referrer,
+    maxIf(concat(later, e.utm_source), e.utm_source != '') AS utm_source,
+    maxIf(concat(later, e.utm_medium), e.utm_medium != '') AS utm_medium,
+    maxIf(concat(later, e.utm_campaign), e.utm_campaign != '') AS utm_campaign,
     max(e.profile_expires) AS expires
 FROM beckon.events AS e
 WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.visitor != toFixedString('', 16))
@@ -1212,42 +1167,18 @@ CREATE TABLE beckon.sessions
     `visitor` SimpleAggregateFunction(max, FixedString(16)) COMMENT 'Visitor of the session' CODEC(ZSTD(1)),
     `started_at` SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'First event' CODEC(ZSTD(1)),
     `ended_at` SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Last event' CODEC(ZSTD(1)),
-    `events` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids; read with uniqExactMerge' CODEC(ZSTD(1)),
-    `pageviews` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of page_view' CODEC(ZSTD(1)),
-    `product_views` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of product_view' CODEC(ZSTD(1)),
-    `cart_adds` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of cart_add' CODEC(ZSTD(1)),
-    `checkout_starts` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of checkout_start' CODEC(ZSTD(1)),
+    `events` SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'Each event once: hash of its id x 8, and what it was, as in visitor_activity' CODEC(ZSTD(1)),
     `orders` SimpleAggregateFunction(groupUniqArrayArray, Array(FixedString(16))) COMMENT 'order_key of the purchases' CODEC(ZSTD(1)),
-    `entry_path` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Path of the first page; read with argMinMerge' CODEC(ZSTD(1)),
-    `exit_path` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Path of the last page' CODEC(ZSTD(1)),
-    `referrer` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First referrer that was not empty' CODEC(ZSTD(1)),
-    `utm_source` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First utm_source that was not empty' CODEC(ZSTD(1)),
-    `utm_medium` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First utm_medium that was not empty' CODEC(ZSTD(1)),
-    `utm_campaign` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First utm_campaign that was not empty' CODEC(ZSTD(1)),
-    `country` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First known country' CODEC(ZSTD(1)),
-    `device` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First known device class' CODEC(ZSTD(1)),
-    `browser` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First known browser family' CODEC(ZSTD(1)),
-    `os` AggregateFunction(argMin, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'First known operating system family' CODEC(ZSTD(1)),
+    `entry_path` SimpleAggregateFunction(max, String) COMMENT 'Path of the first page, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `exit_path` SimpleAggregateFunction(max, String) COMMENT 'Path of the last page, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `referrer` SimpleAggregateFunction(max, String) COMMENT 'First referrer that was not empty, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `utm_source` SimpleAggregateFunction(max, String) COMMENT 'First utm_source that was not empty, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `utm_medium` SimpleAggregateFunction(max, String) COMMENT 'First utm_medium that was not empty, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `utm_campaign` SimpleAggregateFunction(max, String) COMMENT 'First utm_campaign that was not empty, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `country` SimpleAggregateFunction(max, String) COMMENT 'First known country, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `device` SimpleAggregateFunction(max, String) COMMENT 'First known device class, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `browser` SimpleAggregateFunction(max, String) COMMENT 'First known browser family, behind 8 bytes of time left' CODEC(ZSTD(1)),
+    `os` SimpleAggregateFunction(max, String) COMMENT 'First known operating system family, behind 8 bytes of time left' CODEC(ZSTD(1)),
     `expires` SimpleAggregateFunction(max, Date) COMMENT 'Day on which the row is deleted, by the event retention of the site'
 )
 ENGINE = AggregatingMergeTree
@@ -1798,22 +1729,22 @@ FROM
         min(s.started_at) AS started_at,
         max(s.ended_at) AS ended_at,
         toUInt32(least(greatest(dateDiff('second', min(s.started_at), max(s.ended_at)), 0), 4294967295)) AS seconds,
-        uniqExactMerge(s.events) AS events,
-        uniqExactMerge(s.pageviews) AS pageviews,
-        uniqExactMerge(s.product_views) AS product_views,
-        uniqExactMerge(s.cart_adds) AS cart_adds,
-        uniqExactMerge(s.checkout_starts) AS checkout_starts,
+        length(groupUniqArrayArray(s.events)) AS events,
+        arrayCount(x -> (bitAnd(x, 7) = 1), groupUniqArrayArray(s.events)) AS pageviews,
+        arrayCount(x -> (bitAnd(x, 7) = 2), groupUniqArrayArray(s.events)) AS product_views,
+        arrayCount(x -> (bitAnd(x, 7) = 3), groupUniqArrayArray(s.events)) AS cart_adds,
+        arrayCount(x -> (bitAnd(x, 7) = 4), groupUniqArrayArray(s.events)) AS checkout_starts,
         length(groupUniqArrayArray(s.orders)) AS orders,
-        argMinMerge(s.entry_path) AS entry_path,
-        argMaxMerge(s.exit_path) AS exit_path,
-        argMinMerge(s.referrer) AS referrer,
-        argMinMerge(s.utm_source) AS utm_source,
-        argMinMerge(s.utm_medium) AS utm_medium,
-        argMinMerge(s.utm_campaign) AS utm_campaign,
-        argMinMerge(s.country) AS country,
-        argMinMerge(s.device) AS device,
-        argMinMerge(s.browser) AS browser,
-        argMinMerge(s.os) AS os
+        substring(max(s.entry_path), 9) AS entry_path,
+        substring(max(s.exit_path), 9) AS exit_path,
+        substring(max(s.referrer), 9) AS referrer,
+        substring(max(s.utm_source), 9) AS utm_source,
+        substring(max(s.utm_medium), 9) AS utm_medium,
+        substring(max(s.utm_campaign), 9) AS utm_campaign,
+        substring(max(s.country), 9) AS country,
+        substring(max(s.device), 9) AS device,
+        substring(max(s.browser), 9) AS browser,
+        substring(max(s.os), 9) AS os
     FROM beckon.sessions AS s
     WHERE s.expires > today()
     GROUP BY
@@ -1889,23 +1820,23 @@ AS SELECT
     min(a.first_seen) AS first_seen,
     max(a.last_seen) AS last_seen,
     length(groupUniqArrayArray(a.sessions)) AS sessions,
-    uniqExactMerge(a.pageviews) AS pageviews,
-    uniqExactMerge(a.product_views) AS product_views,
+    arrayCount(x -> (bitAnd(x, 7) = 1), groupUniqArrayArray(a.events)) AS pageviews,
+    arrayCount(x -> (bitAnd(x, 7) = 2), groupUniqArrayArray(a.events)) AS product_views,
     length(groupUniqArrayArray(a.products)) AS products,
-    uniqExactMerge(a.cart_adds) AS cart_adds,
-    uniqExactMerge(a.checkout_starts) AS checkout_starts,
+    arrayCount(x -> (bitAnd(x, 7) = 3), groupUniqArrayArray(a.events)) AS cart_adds,
+    arrayCount(x -> (bitAnd(x, 7) = 4), groupUniqArrayArray(a.events)) AS checkout_starts,
     length(groupUniqArrayArray(a.orders)) AS orders,
     nullIf(max(a.last_cart), toDateTime64(0, 3, 'UTC')) AS last_cart,
     argMaxMerge(a.cart_value) AS cart_value,
-    argMaxMerge(a.country) AS country,
-    argMaxMerge(a.region) AS region,
-    argMaxMerge(a.device) AS device,
-    argMaxMerge(a.browser) AS browser,
-    argMaxMerge(a.os) AS os,
-    argMaxMerge(a.referrer) AS referrer,
-    argMaxMerge(a.utm_source) AS utm_source,
-    argMaxMerge(a.utm_medium) AS utm_medium,
-    argMaxMerge(a.utm_campaign) AS utm_campaign
+    substring(max(a.country), 9) AS country,
+    substring(max(a.region), 9) AS region,
+    substring(max(a.device), 9) AS device,
+    substring(max(a.browser), 9) AS browser,
+    substring(max(a.os), 9) AS os,
+    substring(max(a.referrer), 9) AS referrer,
+    substring(max(a.utm_source), 9) AS utm_source,
+    substring(max(a.utm_medium), 9) AS utm_medium,
+    substring(max(a.utm_campaign), 9) AS utm_campaign
 FROM beckon.visitor_activity AS a
 WHERE a.expires > today()
 GROUP BY
@@ -1918,10 +1849,7 @@ CREATE TABLE beckon.visitor_activity
     `visitor` FixedString(16) COMMENT 'Visitor of lane decide, never a known bot' CODEC(ZSTD(1)),
     `hour` DateTime('UTC') COMMENT 'Hour of occurred_at' CODEC(Delta(4), ZSTD(1)),
     `environment` SimpleAggregateFunction(max, LowCardinality(String)) COMMENT 'Environment of the site',
-    `pageviews` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of page_view; read with uniqExactMerge' CODEC(ZSTD(1)),
-    `product_views` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of product_view' CODEC(ZSTD(1)),
-    `cart_adds` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of cart_add' CODEC(ZSTD(1)),
-    `checkout_starts` AggregateFunction(uniqExact, FixedString(16)) COMMENT 'Event ids of checkout_start' CODEC(ZSTD(1)),
+    `events` SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'Each event once: hash of its id x 8, and what it was: 1 page_view, 2 product_view, 3 cart_add, 4 checkout_start, 0 else' CODEC(ZSTD(1)),
     `sessions` SimpleAggregateFunction(groupUniqArrayArray, Array(FixedString(16))) COMMENT 'Sessions seen in this hour; read with groupUniqArrayArray' CODEC(ZSTD(1)),
     `products` SimpleAggregateFunction(groupUniqArrayArray, Array(UInt64)) COMMENT 'sipHash64 of the products viewed in this hour' CODEC(ZSTD(1)),
     `orders` SimpleAggregateFunction(groupUniqArrayArray, Array(FixedString(16))) COMMENT 'order_key of purchases in this hour; amounts are in the table orders' CODEC(ZSTD(1)),
@@ -1932,33 +1860,15 @@ CREATE TABLE beckon.visitor_activity
     `cart_value` AggregateFunction(argMax, Decimal(38, 4), Tuple(
         DateTime64(3, 'UTC'),
         FixedString(16))) COMMENT 'Last known value of the cart in the currency of the site; a purchase empties it; read with argMaxMerge' CODEC(ZSTD(1)),
-    `country` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last known country' CODEC(ZSTD(1)),
-    `region` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last known region' CODEC(ZSTD(1)),
-    `device` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last known device class' CODEC(ZSTD(1)),
-    `browser` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last known browser family' CODEC(ZSTD(1)),
-    `os` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last known operating system family' CODEC(ZSTD(1)),
-    `referrer` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last referrer that was not empty' CODEC(ZSTD(1)),
-    `utm_source` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last utm_source that was not empty' CODEC(ZSTD(1)),
-    `utm_medium` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last utm_medium that was not empty' CODEC(ZSTD(1)),
-    `utm_campaign` AggregateFunction(argMax, String, Tuple(
-        DateTime64(3, 'UTC'),
-        FixedString(16))) COMMENT 'Last utm_campaign that was not empty' CODEC(ZSTD(1)),
+    `country` SimpleAggregateFunction(max, String) COMMENT 'Last known country, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `region` SimpleAggregateFunction(max, String) COMMENT 'Last known region, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `device` SimpleAggregateFunction(max, String) COMMENT 'Last known device class, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `browser` SimpleAggregateFunction(max, String) COMMENT 'Last known browser family, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `os` SimpleAggregateFunction(max, String) COMMENT 'Last known operating system family, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `referrer` SimpleAggregateFunction(max, String) COMMENT 'Last referrer that was not empty, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `utm_source` SimpleAggregateFunction(max, String) COMMENT 'Last utm_source that was not empty, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `utm_medium` SimpleAggregateFunction(max, String) COMMENT 'Last utm_medium that was not empty, behind 8 bytes of its time' CODEC(ZSTD(1)),
+    `utm_campaign` SimpleAggregateFunction(max, String) COMMENT 'Last utm_campaign that was not empty, behind 8 bytes of its time' CODEC(ZSTD(1)),
     `expires` SimpleAggregateFunction(max, Date) COMMENT 'Day on which the row is deleted, by the profile retention of the site'
 )
 ENGINE = AggregatingMergeTree

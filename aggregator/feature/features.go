@@ -124,17 +124,17 @@ func Text(f *Feature, values *Features) string {
 
 // All lists the features that rules may use, in the order of the documentation.
 var All = []Feature{
-	{"pageviews_1d", Int, "events", "page views in the last 24 h", Activity, events("pageviews", 1), func(f *Features) any { return &f.Pageviews1d }},
-	{"pageviews_7d", Int, "events", "page views in the last 7 x 24 h", Activity, events("pageviews", 7), func(f *Features) any { return &f.Pageviews7d }},
-	{"pageviews_30d", Int, "events", "page views in the last 30 x 24 h", Activity, events("pageviews", 30), func(f *Features) any { return &f.Pageviews30d }},
+	{"pageviews_1d", Int, "events", "page views in the last 24 h", Activity, events(1, 1), func(f *Features) any { return &f.Pageviews1d }},
+	{"pageviews_7d", Int, "events", "page views in the last 7 x 24 h", Activity, events(1, 7), func(f *Features) any { return &f.Pageviews7d }},
+	{"pageviews_30d", Int, "events", "page views in the last 30 x 24 h", Activity, events(1, 30), func(f *Features) any { return &f.Pageviews30d }},
 	{"sessions_1d", Int, "sessions", "sessions with an event in the last 24 h", Activity, distinct("sessions", 1), func(f *Features) any { return &f.Sessions1d }},
 	{"sessions_7d", Int, "sessions", "sessions with an event in the last 7 x 24 h", Activity, distinct("sessions", 7), func(f *Features) any { return &f.Sessions7d }},
 	{"sessions_30d", Int, "sessions", "sessions with an event in the last 30 x 24 h", Activity, distinct("sessions", 30), func(f *Features) any { return &f.Sessions30d }},
-	{"product_views_7d", Int, "events", "product views in the last 7 x 24 h", Activity, events("product_views", 7), func(f *Features) any { return &f.ProductViews7d }},
+	{"product_views_7d", Int, "events", "product views in the last 7 x 24 h", Activity, events(2, 7), func(f *Features) any { return &f.ProductViews7d }},
 	{"distinct_products_7d", Int, "products", "different products viewed in the last 7 x 24 h", Activity, distinct("products", 7), func(f *Features) any { return &f.DistinctProducts7d }},
-	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", Activity, events("cart_adds", 7), func(f *Features) any { return &f.CartAdds7d }},
+	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", Activity, events(3, 7), func(f *Features) any { return &f.CartAdds7d }},
 	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", Activity, "toFloat64(argMaxMerge(cart_value))", func(f *Features) any { return &f.CartValue }},
-	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", Activity, events("checkout_starts", 7), func(f *Features) any { return &f.CheckoutStarts7d }},
+	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", Activity, events(4, 7), func(f *Features) any { return &f.CheckoutStarts7d }},
 	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once", Orders, "countIf(" + placed(90) + ")", func(f *Features) any { return &f.Purchases90d }},
 	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h", Orders, "toFloat64(sumIf(ifNull(net_site, 0), " + placed(90) + "))", func(f *Features) any { return &f.Revenue90d }},
 	{"minutes_since_last_seen", Int, "minutes", "full minutes since the last event", Activity, minutesSQL("max(last_seen)"), func(f *Features) any { return &f.MinutesSinceLastSeen }},
@@ -159,8 +159,9 @@ func window(n int) string {
 	return fmt.Sprintf("toStartOfHour(%s - INTERVAL %d HOUR)", Now, n*24)
 }
 
-func events(column string, days int) string {
-	return fmt.Sprintf("toInt64(uniqExactMergeIf(%s, hour >= %s))", column, window(days))
+// events counts those of one kind, by its number in visitor_activity.
+func events(kind, days int) string {
+	return distinct(fmt.Sprintf("arrayFilter(x -> bitAnd(x, 7) = %d, events)", kind), days)
 }
 
 // distinct has no bound such as maxDistinct: only a program reaches that.
@@ -172,7 +173,7 @@ func minutesSQL(instant string) string {
 	return fmt.Sprintf("if(%[1]s > toDateTime64(0, 3), intDiv(toUnixTimestamp64Milli(%[3]s) - toUnixTimestamp64Milli(%[1]s), 60000), %[2]d)", instant, NeverMinutes, Now)
 }
 
-func last(column string) string { return "argMaxMerge(" + column + ")" }
+func last(column string) string { return "substring(max(" + column + "), 9)" }
 
 // placed holds for orders of the last n x 24 h.
 func placed(days int) string { return "placed_at >= " + window(days) }

@@ -147,8 +147,11 @@ func redact(err error, password string) error {
 // WithToken returns a context whose inserts carry token: ClickHouse takes the first of them and
 // ignores the others, in the table and in every view target. The same token must always mean the
 // same rows, in the same order. It replaces settings that ctx carried before.
+//
+// The rows are not merged before they are written: our views group by the key of their targets already, and
+// ClickHouse would do that again for every column of every group (docs/adr/0026).
 func WithToken(ctx context.Context, token string) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": token}))
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": token, "optimize_on_insert": 0}))
 }
 
 // WithQueryID returns a context whose queries have this id. ClickHouse refuses one (code 216) while another

@@ -71,7 +71,8 @@ func TestEveryAcknowledgedEventIsStoredAndCountedOnce(t *testing.T) {
 // people in lane decide.
 var counted = map[string]struct{ view, recount string }{
 	"visitor_activity": {
-		`SELECT site, visitor, uniqExactMerge(pageviews), uniqExactMerge(product_views), uniqExactMerge(cart_adds), uniqExactMerge(checkout_starts),
+		`SELECT site, visitor,
+			arrayCount(x -> bitAnd(x, 7) = 1, groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 2, groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 3, groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 4, groupUniqArrayArray(events)),
 			length(groupUniqArrayArray(sessions)), length(groupUniqArrayArray(products)), length(groupUniqArrayArray(orders)),
 			min(first_seen), max(last_seen)
 		FROM visitor_activity GROUP BY site, visitor`,
@@ -81,8 +82,8 @@ var counted = map[string]struct{ view, recount string }{
 		FROM events WHERE lane = 'decide' AND bot = 0 AND kind != 'consent' GROUP BY site, visitor`,
 	},
 	"sessions": {
-		`SELECT site, session, max(visitor), uniqExactMerge(events), uniqExactMerge(pageviews), uniqExactMerge(product_views), uniqExactMerge(cart_adds),
-			uniqExactMerge(checkout_starts), min(started_at), max(ended_at)
+		`SELECT site, session, max(visitor), length(groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 1, groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 2, groupUniqArrayArray(events)), arrayCount(x -> bitAnd(x, 7) = 3, groupUniqArrayArray(events)),
+			arrayCount(x -> bitAnd(x, 7) = 4, groupUniqArrayArray(events)), min(started_at), max(ended_at)
 		FROM sessions GROUP BY site, session`,
 		`SELECT site, session, any(visitor), count(), countIf(kind = 'page_view'), countIf(kind = 'product_view'), countIf(kind = 'cart_add'),
 			countIf(kind = 'checkout_start'), min(occurred_at), max(occurred_at)

@@ -114,7 +114,7 @@ func TestBatchIsLoadedOnceWithItsLedgerAndMark(t *testing.T) {
 	}
 	want("SELECT count() FROM DB.events", 1000)
 	want("SELECT uniqExact(event_id) FROM DB.events", 1000)
-	want("SELECT uniqExactMerge(pageviews) FROM DB.visitor_activity", 1000)
+	want("SELECT toUInt64(arrayCount(x -> bitAnd(x, 7) = 1, groupUniqArrayArray(events))) FROM DB.visitor_activity", 1000)
 	want("SELECT count() FROM (SELECT DISTINCT site, visitor FROM DB.visitor_changes)", 10)
 	want("SELECT sum(n) FROM DB.ledger WHERE reason = 'accepted'", 1000)
 	want("SELECT sum(n) FROM DB.ledger WHERE reason = 'dropped:too-old'", 3)
@@ -180,12 +180,12 @@ func TestLostReplyLoadsNothingTwice(t *testing.T) {
 			t.Fatalf("the reply to statement %d was not lost", failAt)
 		}
 		for query, want := range map[string]uint64{
-			"SELECT count() FROM DB.events":                                total,
-			"SELECT uniqExactMerge(pageviews) FROM DB.visitor_activity":    total,
-			"SELECT sum(n) FROM DB.ledger FINAL WHERE reason = 'accepted'": total,
-			"SELECT sum(rows) FROM DB.loads FINAL":                         total,
-			"SELECT uniqExact(spool, segment) FROM DB.visitor_changes":     uint64(failAt),
-			"SELECT uniqExact(spool, segment) FROM DB.loads":               uint64(failAt),
+			"SELECT count() FROM DB.events": total,
+			"SELECT toUInt64(arrayCount(x -> bitAnd(x, 7) = 1, groupUniqArrayArray(events))) FROM DB.visitor_activity": total,
+			"SELECT sum(n) FROM DB.ledger FINAL WHERE reason = 'accepted'":                                             total,
+			"SELECT sum(rows) FROM DB.loads FINAL":                                                                     total,
+			"SELECT uniqExact(spool, segment) FROM DB.visitor_changes":                                                 uint64(failAt),
+			"SELECT uniqExact(spool, segment) FROM DB.loads":                                                           uint64(failAt),
 		} {
 			if got := scalar(t, conn, strings.ReplaceAll(query, "DB", db)); got != want {
 				t.Errorf("reply %d lost: %s = %d, want %d", failAt, query, got, want)

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -169,16 +170,31 @@ func different[T any](g []*event.Stored, value func(*event.Stored) (T, bool)) st
 
 func known(id [16]byte) ([16]byte, bool) { return id, id != [16]byte{} }
 
-// first and last are the text of the first and the last event that has one.
-func first(g []*event.Stored, text func(*event.Stored) string) string {
-	for _, e := range g {
-		if t := text(e); t != "" {
-			return t
-		}
-	}
-	return ""
+// earliest and latest are the text of the first and the last moment that has one; of several, the greatest.
+func earliest(g []*event.Stored, text func(*event.Stored) string) string {
+	return ofOneMoment(slices.All(g), text)
 }
 
+func latest(g []*event.Stored, text func(*event.Stored) string) string {
+	return ofOneMoment(slices.Backward(g), text)
+}
+
+func ofOneMoment(events iter.Seq2[int, *event.Stored], text func(*event.Stored) string) (found string) {
+	at := int64(0)
+	for _, e := range events {
+		t := text(e)
+		if t == "" {
+			continue
+		}
+		if found != "" && e.OccurredAt != at {
+			break
+		}
+		at, found = e.OccurredAt, max(found, t)
+	}
+	return found
+}
+
+// last is the text of the last event that has one, by time and id.
 func last(g []*event.Stored, text func(*event.Stored) string) string {
 	for _, e := range slices.Backward(g) {
 		if t := text(e); t != "" {

@@ -16,13 +16,17 @@ func list(fields ...string) string {
 	return "concatWithSeparator('|', " + strings.Join(fields, ", ") + ")"
 }
 
-func hexed(id string) string       { return "lower(hex(" + id + "))" }
-func number(n string) string       { return "toString(" + n + ")" }
-func millis(t string) string       { return "toString(toUnixTimestamp64Milli(" + t + "))" }
-func merged(state string) string   { return "toString(uniqExactMerge(" + state + "))" }
-func latest(state string) string   { return "argMaxMerge(" + state + ")" }
-func earliest(state string) string { return "argMinMerge(" + state + ")" }
-func day(d string) string          { return "toString(toUInt16(" + d + "))" }
+func hexed(id string) string     { return "lower(hex(" + id + "))" }
+func number(n string) string     { return "toString(" + n + ")" }
+func millis(t string) string     { return "toString(toUnixTimestamp64Milli(" + t + "))" }
+func winner(state string) string { return "argMaxMerge(" + state + ")" }
+func timed(text string) string   { return "substring(max(" + text + "), 9)" }
+func day(d string) string        { return "toString(toUInt16(" + d + "))" }
+
+// ofKind counts different events of a kind, by its number in visitor_activity.
+func ofKind(kind int) string {
+	return fmt.Sprintf("toString(arrayCount(x -> bitAnd(x, 7) = %d, groupUniqArrayArray(events)))", kind)
+}
 
 func hexes(array string) string {
 	return "arrayStringConcat(arraySort(arrayMap(x -> lower(hex(x)), groupUniqArrayArray(" + array + "))), ',')"
@@ -32,20 +36,20 @@ var tables = []table{
 	{"events", `SELECT ` + list(hexed("event_id"), "site", "environment", "kind", "source", "lane", "cause", "bot_reason", millis("occurred_at"), millis("received_at"),
 		hexed("visitor"), hexed("session"), hexed("order_key"), "path", "referrer", "product", number("quantity"), "ifNull(toString(value), '')", "ifNull(toString(cart_value), '')") + ` FROM DB.events`, countEvents},
 	{"visitor_activity", `SELECT ` + list("site", hexed("visitor"), number("toUnixTimestamp(hour)"), "max(environment)",
-		merged("pageviews"), merged("product_views"), merged("cart_adds"), merged("checkout_starts"), hexes("sessions"),
+		ofKind(1), ofKind(2), ofKind(3), ofKind(4), hexes("sessions"),
 		"toString(length(groupUniqArrayArray(products)))", hexes("orders"), millis("min(first_seen)"), millis("max(last_seen)"), millis("max(last_cart)"),
-		millis("max(visitor_since)"), "toString(argMaxMerge(cart_value))", latest("country"), latest("region"), latest("device"), latest("browser"), latest("os"),
-		latest("referrer"), latest("utm_source"), latest("utm_medium"), latest("utm_campaign"), day("max(expires)")) +
+		millis("max(visitor_since)"), "toString(argMaxMerge(cart_value))", timed("country"), timed("region"), timed("device"), timed("browser"), timed("os"),
+		timed("referrer"), timed("utm_source"), timed("utm_medium"), timed("utm_campaign"), day("max(expires)")) +
 		` FROM DB.visitor_activity GROUP BY site, visitor, hour`, countActivity},
 	{"sessions", `SELECT ` + list("site", hexed("session"), "max(environment)", hexed("max(visitor)"), millis("min(started_at)"), millis("max(ended_at)"),
-		merged("events"), merged("pageviews"), merged("product_views"), merged("cart_adds"), merged("checkout_starts"), hexes("orders"),
-		earliest("entry_path"), latest("exit_path"), earliest("referrer"), earliest("utm_source"), earliest("utm_medium"), earliest("utm_campaign"),
-		earliest("country"), earliest("device"), earliest("browser"), earliest("os"), day("max(expires)")) +
+		"toString(length(groupUniqArrayArray(events)))", ofKind(1), ofKind(2), ofKind(3), ofKind(4), hexes("orders"),
+		timed("entry_path"), timed("exit_path"), timed("referrer"), timed("utm_source"), timed("utm_medium"), timed("utm_campaign"),
+		timed("country"), timed("device"), timed("browser"), timed("os"), day("max(expires)")) +
 		` FROM DB.sessions GROUP BY site, session`, countSessions},
 	{"orders", `SELECT ` + list("site", hexed("order_key"), "max(environment)", number("max(trust)"), "if(max(trust) = 0, '', toString(toUnixTimestamp64Milli(minMerge(placed_at))))",
 		"ifNull(toString((argMaxMerge(facts) AS f).value), '')", "ifNull(toString(f.discount), '')", "ifNull(toString(f.value_site), '')", "f.currency", number("f.units"),
 		"arrayStringConcat(arraySort(arrayMap(r -> concat(lower(hex(r.event_id)), ' ', ifNull(toString(r.amount), ''), ' ', ifNull(toString(r.amount_site), '')), groupUniqArrayArray(refunds))), ',')",
-		hexed("argMaxMerge(visitor)"), hexed("argMaxMerge(session)"), latest("offer"), latest("decision"),
+		hexed("argMaxMerge(visitor)"), hexed("argMaxMerge(session)"), winner("offer"), winner("decision"),
 		"arrayStringConcat(arraySort(groupUniqArrayArray(sources)), ',')", day("max(expires)")) +
 		` FROM DB.orders GROUP BY site, order_key`, countOrders},
 	{"traffic", `SELECT ` + list("site", "environment", number("toUnixTimestamp(bucket)"), "lane", number("events"), number("pageviews"), number("product_views"),
@@ -105,8 +109,8 @@ func countActivity(all Events) (lines []string) {
 				return 0
 			}),
 			most(g, func(e *event.Stored) int64 { return e.VisitorSince }), cart,
-			last(g, country), last(g, func(e *event.Stored) string { return e.Region }), last(g, device), last(g, browser), last(g, system),
-			last(g, referrer), last(g, source), last(g, medium), last(g, campaign),
+			latest(g, country), latest(g, func(e *event.Stored) string { return e.Region }), latest(g, device), latest(g, browser), latest(g, system),
+			latest(g, referrer), latest(g, source), latest(g, medium), latest(g, campaign),
 			most(g, func(e *event.Stored) int64 { return int64(e.ProfileExpiresDay) })))
 	}
 	return lines
@@ -126,8 +130,8 @@ func countSessions(all Events) (lines []string) {
 		path := func(e *event.Stored) string { return e.Path }
 		lines = append(lines, line(e.Site, e.Session, largest(g), visitor, e.OccurredAt, g[len(g)-1].OccurredAt,
 			len(g), kinds(g, event.PageView), kinds(g, event.ProductView), kinds(g, event.CartAdd), kinds(g, event.CheckoutStart), different(g, ordered),
-			first(g, path), last(g, path), first(g, referrer), first(g, source), first(g, medium), first(g, campaign),
-			first(g, country), first(g, device), first(g, browser), first(g, system),
+			earliest(g, path), latest(g, path), earliest(g, referrer), earliest(g, source), earliest(g, medium), earliest(g, campaign),
+			earliest(g, country), earliest(g, device), earliest(g, browser), earliest(g, system),
 			most(g, func(e *event.Stored) int64 { return int64(e.ExpiresDay) })))
 	}
 	return lines

@@ -6,15 +6,15 @@ SELECT
     toUnixTimestamp64Milli(max(last_cart)) AS cart_ms,
     toUnixTimestamp64Milli(max(visitor_since)) AS since_ms,
     toFloat64(argMaxMerge(cart_value)) AS cart,
-    argMaxMerge(country) AS country_last,
-    argMaxMerge(region) AS region_last,
-    argMaxMerge(device) AS device_last,
-    argMaxMerge(browser) AS browser_last,
-    argMaxMerge(os) AS os_last,
-    argMaxMerge(referrer) AS referrer_last,
-    argMaxMerge(utm_source) AS utm_source_last,
-    argMaxMerge(utm_medium) AS utm_medium_last,
-    argMaxMerge(utm_campaign) AS utm_campaign_last
+    substring(max(country), 9) AS country_last,
+    substring(max(region), 9) AS region_last,
+    substring(max(device), 9) AS device_last,
+    substring(max(browser), 9) AS browser_last,
+    substring(max(os), 9) AS os_last,
+    substring(max(referrer), 9) AS referrer_last,
+    substring(max(utm_source), 9) AS utm_source_last,
+    substring(max(utm_medium), 9) AS utm_medium_last,
+    substring(max(utm_campaign), 9) AS utm_campaign_last
 FROM {database}.visitor_activity
 WHERE site = ? AND visitor IN ({visitors})
 GROUP BY visitor
