@@ -281,3 +281,32 @@ func TestColdLookUpIsBoundedByItsDeadline(t *testing.T) {
 		t.Fatalf("profile of a stranger %+v, want an empty one", stranger)
 	}
 }
+
+func TestALateBatchHasThoseReadAgainWhoAreKnownAndNobodyElse(t *testing.T) {
+	s := newShop(t)
+	f, store := follow(t, s, nil)
+	eventually(t, "first look", func() bool { return !f.CompleteAt().IsZero() })
+	pageviews := func(visitor string) int64 {
+		if p := store.Get(key(hash("%s", visitor))); p != nil {
+			return p.At(time.Now()).Pageviews1d
+		}
+		return 0
+	}
+	view := func(n int, visitor string) *event.Event {
+		return newEvent(event.PageView, n, hash("%s", visitor), hash("s"), time.Now())
+	}
+	s.bring(view(1, "known"))
+	eventually(t, "who is shopping now", func() bool { return pageviews("known") == 1 })
+
+	s.reopen(func() time.Time { return time.Now().Add(-time.Minute) }) // what is appended now was so a minute ago
+	s.bring(view(2, "known"), view(3, "gone"))
+	loaded := time.Now()
+	s.reopen(time.Now)
+	s.bring(view(4, "new"))
+	eventually(t, "who came after the late batch", func() bool { return pageviews("new") == 1 })
+	eventually(t, "who is known, of the late batch", func() bool { return pageviews("known") == 2 })
+	eventually(t, "a complete look", func() bool { return f.CompleteAt().After(loaded) })
+	if pageviews("gone") != 0 {
+		t.Error("somebody was read who has not been here for a minute and is in no store")
+	}
+}

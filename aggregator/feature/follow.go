@@ -32,6 +32,10 @@ const (
 	groupSize     = 16               // batches whose visitors are read together
 	groupRows     = 10_000           // and their rows, but for one batch: one of a backlog changes thousands of visitors
 	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
+
+	lateAfter = 10 * time.Second // a batch that waited so long for ClickHouse is part of a backlog
+	lateWait  = 5 * time.Second  // since it was loaded; then a look-up from before (coldTimeout) is over, and what it found in the store
+	lateRows  = 200_000          // of late batches that are taken together
 )
 
 // batch names one loaded batch.
@@ -44,13 +48,20 @@ type batch struct {
 type load struct {
 	batch
 	at   time.Time // by ClickHouse's clock
+	last time.Time // when its last event was received
 	rows uint64
 }
+
+func (l load) late() bool { return l.at.Sub(l.last) > lateAfter }
 
 // Follower keeps a Store up to date: it watches `loads` for batches it has not processed, asks
 // which visitors they changed, and reads those visitors again. It follows batches and not a clock,
 // since a change feed row becomes visible before the aggregates it announces; a `loads` row comes
 // after both.
+//
+// Who is in no store is read when somebody asks for them. That they are read before is for those who are shopping
+// now. So a batch that comes late, after an outage, has only those visitors read again who are in the store, a
+// few at a time, when no other batch waits: reading everybody would take ClickHouse as long as loading them did.
 type Follower struct {
 	reader  *Reader
 	store   *Store
@@ -61,6 +72,9 @@ type Follower struct {
 	mu        sync.Mutex          // of these two, which Run alone changes
 	processed map[batch]time.Time // when they were loaded, by ClickHouse's clock
 	looked    time.Time           // ClickHouse's clock at the last look that was completed; zero before
+
+	late     []load // late batches that are being processed
+	lateKeys []Key  // who of them is still to be read again
 
 	begin      sync.Once
 	begun      chan struct{} // closed after the first look of this run
@@ -133,8 +147,8 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// poll processes the batches that were loaded since the last completed look, the newest few of them: after an
-// outage there can be more to read than any one deadline allows, and what is done need not be done again. The look
+// poll processes the batches that were loaded since the last completed look, the newest few of them: there can be more
+// to read than any one deadline allows, and what is done need not be done again. The late ones come last. The look
 // is complete, and CompleteAt moves, when none is left.
 func (f *Follower) poll(ctx context.Context) error {
 	start := f.now()
@@ -155,13 +169,23 @@ func (f *Follower) poll(ctx context.Context) error {
 		f.mu.Unlock()
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
-	slices.Reverse(fresh) // while there is a backlog, who has just done something comes first
+	slices.Reverse(fresh) // who has just done something comes first
+	var late []load
+	fresh = slices.DeleteFunc(fresh, func(l load) bool {
+		if l.late() {
+			late = append(late, l)
+		}
+		return l.late()
+	})
 	group := upTo(groupRows, fresh[:min(len(fresh), groupSize)])
 	if err := f.process(ctx, group); err != nil {
 		return err
 	}
 	if len(group) < len(fresh) {
 		return nil // look again first: a newer one may be there
+	}
+	if len(late) > 0 {
+		return f.catchUp(ctx, late, clock)
 	}
 	f.mu.Lock()
 	for b, at := range f.processed {
@@ -203,6 +227,31 @@ func (f *Follower) process(ctx context.Context, group []load) error {
 	return nil
 }
 
+// catchUp does a little for the late batches; the next look goes on.
+func (f *Follower) catchUp(ctx context.Context, late []load, clock time.Time) error {
+	if len(f.late) == 0 {
+		settled := slices.DeleteFunc(late, func(l load) bool { return clock.Sub(l.at) < lateWait })
+		if len(settled) == 0 {
+			return nil
+		}
+		group := upTo(lateRows, settled[:min(len(settled), groupSize)])
+		keys, err := f.changedVisitors(ctx, group)
+		if err != nil {
+			return err
+		}
+		f.late, f.lateKeys = group, slices.DeleteFunc(keys, func(k Key) bool { return !f.store.Has(k) })
+	}
+	n := min(len(f.lateKeys), chunk)
+	if err := f.refresh(ctx, f.lateKeys[:n]); err != nil {
+		return err
+	}
+	if f.lateKeys = f.lateKeys[n:]; len(f.lateKeys) == 0 {
+		f.remember(f.late)
+		f.late, f.lateKeys = nil, nil
+	}
+	return nil
+}
+
 func (f *Follower) remember(loads []load) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -230,7 +279,7 @@ func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time,
 			spool string
 			l     load
 		)
-		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows); err != nil {
+		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows, &l.last); err != nil {
 			return nil, clock, fmt.Errorf("scan loaded batch: %w", err)
 		}
 		copy(l.spool[:], spool)

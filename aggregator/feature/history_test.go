@@ -54,13 +54,23 @@ func newShop(t *testing.T) *shop {
 	if err := schema.Apply(t.Context(), conn, db); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	if s.events, err = spool.Open(dir, spool.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	s.reopen(time.Now)
 	t.Cleanup(func() { s.events.Close() })
-	s.load = loader.New(loader.Config{Source: s.events, Table: loader.Events(), Connect: s.connect, Database: db, DeadLetter: filepath.Join(dir, "dead")})
 	return s
+}
+
+// reopen takes a new spool, with a clock of its own.
+func (s *shop) reopen(now func() time.Time) {
+	s.t.Helper()
+	if s.events != nil {
+		s.events.Close()
+	}
+	var err error
+	dir := s.t.TempDir()
+	if s.events, err = spool.Open(dir, spool.Options{Now: now}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.load = loader.New(loader.Config{Source: s.events, Table: loader.Events(), Connect: s.connect, Database: db, DeadLetter: filepath.Join(dir, "dead")})
 }
 
 // bring loads the events as one batch.

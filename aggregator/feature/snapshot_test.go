@@ -41,7 +41,7 @@ func (r *run) know(n int, now time.Time) {
 			Orders: []Order{{At: 5, Revenue: 9.5, Decision: "d"}}, Serves: []Serve{serveOf(i, now)},
 		}, now)
 	}
-	r.follower.remember([]load{{batch{[16]byte{7}, 8}, now.UTC(), 1}})
+	r.follower.remember([]load{{batch: batch{[16]byte{7}, 8}, at: now.UTC(), rows: 1}})
 	r.follower.looked = now.UTC()
 	r.follower.completeAt.Store(now.UnixMilli())
 }

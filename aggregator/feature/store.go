@@ -100,6 +100,20 @@ func (s *Store) Find(name privacy.ID) *Profile {
 	return nil
 }
 
+// Has says whether the profile of k is in memory.
+func (s *Store) Has(k Key) bool {
+	name := s.suppressed.Name(k)
+	s.mu.RLock()
+	_, inCurrent := s.current[name]
+	_, inPrevious := s.previous[name]
+	s.mu.RUnlock()
+	if inCurrent || inPrevious {
+		return true
+	}
+	_, older := s.older.Get(bytesOf(name))
+	return older
+}
+
 // promote moves p into the current generation, unless a newer profile got there first.
 func (s *Store) promote(name privacy.ID, p *Profile) *Profile {
 	s.mu.Lock()
