@@ -100,6 +100,7 @@ type cli struct {
 	Verify   verifyCmd        `cmd:"" help:"Check an offer token as a shop does, offline. Each refusal has a word and an exit code, see docs/decisions.md."`
 	Explain  explainCmd       `cmd:"" help:"Say why the visitor with a cookie gets an offer, or none: every gate, and what it looked at. Nothing is served."`
 	Backtest backtestCmd      `cmd:"" help:"Replay an offer over history before it is switched on: whom it would have reached, at what cost, and whether its effect could be measured."`
+	Report   reportCmd        `cmd:"" help:"Say whether an offer earned anything: the treatment beside the holdout."`
 	Version  kong.VersionFlag `env:"-" help:"Print the version."`
 }
 

@@ -14,10 +14,7 @@
 // backtest asks before an offer is switched on, is the same arithmetic the other way round.
 package experiment
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 const (
 	alpha = 0.05 // every interval holds with 95 %
@@ -154,8 +151,8 @@ func withhold(strata []Stratum, r *Result) (Reason, string) {
 		return NoTreatment, "the holdout is everybody: nobody was given the offer"
 	case r.Ratio.Failed():
 		return SampleRatio, fmt.Sprintf(
-			"the holdout has %d visitors where the draw should give about %.0f; chance does that once in %s times. Visitors are lost in one arm (decisions that are not recorded, an erasure of one arm, bots "+
-				"that one arm keeps out), so the arms are not alike and what differs between them need not be the offer", h.Visitors, r.Ratio.Expected, oneIn(r.Ratio.P))
+			"the holdout has %s visitors where the draw should give about %s; chance does that once in %s times. Visitors are lost in one arm (decisions that are not recorded, an erasure of one arm, bots "+
+				"that one arm keeps out), so the arms are not alike and what differs between them need not be the offer", thousands(float64(h.Visitors), 0), thousands(r.Ratio.Expected, 0), oneIn(r.Ratio.P))
 	}
 	for _, arm := range []struct {
 		name string
@@ -182,7 +179,7 @@ func warnings(strata []Stratum, t, h Sums) (w []string) {
 		w = append(w, fmt.Sprintf("%d visitors of the holdout were shown the offer all the same (offer_shown): the page shows it without asking, or from a cache", h.Shown))
 	}
 	if t.Visitors >= minVisitors && float64(t.Shown) < float64(t.Served)/2 {
-		w = append(w, fmt.Sprintf("only %d of the %d visitors who were given the offer reported that it was shown: most never saw it, or the page does not send offer_shown", t.Shown, t.Served))
+		w = append(w, fmt.Sprintf("only %s of the %s visitors who were given the offer reported that it was shown: most never saw it, or the page does not send offer_shown", thousands(float64(t.Shown), 0), thousands(float64(t.Served), 0)))
 	}
 	if n := t.Unconverted + h.Unconverted; n > 0 {
 		w = append(w, fmt.Sprintf("%d amounts in a currency without a known rate are missing from the revenue", n))
@@ -194,5 +191,5 @@ func oneIn(p float64) string {
 	if p < 1e-9 {
 		return "over a billion"
 	}
-	return fmt.Sprintf("%.0f", math.Round(1/p))
+	return thousands(1/p, 0)
 }

@@ -117,7 +117,7 @@ func TestComparisonIsWithheldWithItsReason(t *testing.T) {
 	f(NobodyYet, "no visitor", Stratum{0.1, Sums{}, Sums{}})
 	f(NoHoldout, "no holdout", Stratum{0, t9, Sums{}})
 	f(NoTreatment, "everybody", Stratum{1, Sums{}, h1})
-	f(SampleRatio, "about 2000", Stratum{0.2, t9, h1})
+	f(SampleRatio, "about 2,000", Stratum{0.2, t9, h1})
 	f(SampleRatio, "lost in one arm", Stratum{0.1, t9, heldOut(sums(880, 30, 1.4, 200))})
 	f(SampleRatio, "", Stratum{0, t9, h1}) // a holdout that nobody asked for
 	f("", "", Stratum{0.1, t9, heldOut(sums(950, 30, 1.4, 200))})
