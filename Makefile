@@ -7,7 +7,7 @@ FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
 RACE := ./internal/token ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest lint tag schema clean build setup
+.PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats lint tag schema clean build setup
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-path: build ## from request to row on this machine: sustained rate, loader
 bench-backtest: ## a backtest over ten million generated events: time and memory; ARGS="--help"
 	go build -o bin/bench-backtest ./bench/backtest
 	bin/bench-backtest $(ARGS)
+
+bench-stats: ## the statistics of experiments on shops whose truth is known: false alarms, coverage, broken draws; ARGS="--help"
+	go run ./bench/stats $(ARGS)
 
 lint: setup ## gofumpt, go vet, staticcheck, tsc
 	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go'))" || { echo "run: go tool gofumpt -w ."; go tool gofumpt -l $$(git ls-files '*.go'); exit 1; }

@@ -51,12 +51,14 @@ func PlanFor(b Baseline, lift, holdout float64) Plan {
 	}
 	effect := math.Abs(lift * b.Mean)
 	treated := (1 + lift) * b.Mean
-	varT := (1+lift)*(b.Variance+b.Mean*b.Mean) - treated*treated
-	perVisitor := b.Variance/holdout + max(0, varT)/(1-holdout) // variance of the difference, times the visitors
+	varT := max(0, (1+lift)*(b.Variance+b.Mean*b.Mean)-treated*treated)
+	perVisitor := b.Variance/holdout + varT/(1-holdout) // variance of the difference, times the visitors
 	z := distuv.UnitNormal.Quantile(power)
 	once := math.Pow((distuv.UnitNormal.Quantile(1-alpha/2)+z)/effect, 2) * perVisitor
+	// The report takes the pooled variance where it is larger, as it is with a small holdout.
+	asReported := max(perVisitor, (holdout*b.Variance+(1-holdout)*varT)/(holdout*(1-holdout)))
 	watched, ok := firstN(func(n float64) bool {
-		return alwaysHalf(perVisitor/n, n)+z*math.Sqrt(perVisitor/n) <= effect
+		return alwaysHalf(asReported/n, n)+z*math.Sqrt(perVisitor/n) <= effect
 	})
 	if !ok {
 		watched = math.Inf(1)

@@ -58,14 +58,15 @@ type Tally struct {
 	Looks       int // with a comparison
 	// Experiments in which, at any look, the interval left out 0, or the true difference of that evening.
 	AlarmAlways, AlarmFixed int
-	MissAlways, MissFixed   int // of either metric alone: MissAlways counts the revenue's
-	MissConversion          int // likewise of the conversion, always-valid
-	MissFixedLast           int // the fixed interval left out the truth at the last look, the only one it promises
-	Broken                  int // experiments in which a sample ratio failed at any look
-	BrokenLast              int // at the last look
-	Found                   int // experiments in which Always was above 0 at the last look
-	Value, Truth            float64
-	Stop                    int // sum of the days at which Always first was above 0
+	MissAlways, MissFixed   int     // of either metric alone: MissAlways counts the revenue's
+	MissConversion          int     // likewise of the conversion, always-valid
+	MissFixedLast           int     // the fixed interval left out the truth at the last look, the only one it promises
+	Broken                  int     // experiments in which a sample ratio failed at any look
+	BrokenLast              int     // at the last look
+	Results                 int     // experiments with a comparison at the last look
+	Found                   int     // of them, in which Always was above 0
+	Value, Truth            float64 // sums over them of the difference, measured and true
+	Stop                    int     // sum of the days at which Always first was above 0
 }
 
 // Share is n in parts of the experiments.
@@ -119,6 +120,7 @@ func (s Shop) once(r *rand.Rand, t *Tally) {
 			stop = today + 1
 		}
 		if today == s.Days-1 {
+			t.Results++
 			t.Value += d.Value
 			t.Truth += truth
 			t.MissFixedLast += count(!d.Fixed.Has(truth))
