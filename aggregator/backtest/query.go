@@ -35,7 +35,7 @@ const (
 	querySeconds = 300
 	queryThreads = 2
 
-	sliceEvents = 200_000 // events of the period in one slice of the visitors, about
+	sliceEvents = 600_000 // events of the period in one slice of the visitors, about
 	maxSlices   = 1 << 14
 	maxHalving  = 6 // of a slice: with less than a 64th of it there is something else that takes the memory
 )
