@@ -144,6 +144,9 @@ func literal(value any) (expression, error) {
 		}
 	case types.Double:
 		e.sql = "toFloat64(" + strconv.FormatFloat(float64(v), 'g', -1, 64) + ")"
+		if v == 0 && math.Signbit(float64(v)) {
+			e.sql = "toFloat64('-0.0')" // as a number, -0 is an integer and loses its sign
+		}
 	case types.String:
 		e.sql = quote(string(v))
 	default:

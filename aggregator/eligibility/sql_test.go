@@ -88,6 +88,8 @@ var trickyRules = []string{
 	`visitor.country == "'" || visitor.country == "\\" || visitor.country == "a?b" || visitor.country == "{database}"`,
 	`visitor.country.contains("\\") || visitor.country.contains("'") || visitor.country.startsWith("\u0000") || visitor.country.endsWith("$1")`,
 	`visitor.country < "Ä" || visitor.country >= "\U0001F600"`,
+	"visitor.revenue_90d / -0.0 <= visitor.revenue_90d",
+	"1.0 / (visitor.is_returning ? -0.0 : 0.0) > 1.0 || visitor.cart_value in [-0.0]",
 	"true",
 	"false || !true",
 }
