@@ -138,6 +138,9 @@ func (s *Store) Put(k Key, p *Profile, now time.Time) {
 	if old == nil {
 		old = s.previous[name]
 	}
+	if old == nil { // an outage of ClickHouse can outlast recentFor
+		old, _ = s.older.Get(bytesOf(name))
+	}
 	if old != nil {
 		if old.ReadAt.After(p.ReadAt) {
 			return

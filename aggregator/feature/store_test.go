@@ -76,6 +76,25 @@ func TestStoreKeepsAServeThatClickHouseDoesNotKnowYet(t *testing.T) {
 	}
 }
 
+func TestStoreKeepsAServeOfAVisitorWhoHasFaded(t *testing.T) {
+	s := newTestStore(t, 10)
+	now := time.Now()
+	s.AddServe(storeKey(0), &Profile{ReadAt: now}, Serve{Offer: "welcome-back", DecisionID: privacy.StoredID([16]byte{1}), At: now})
+	for n := 1; n <= 10; n++ {
+		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
+	}
+	s.older.Wait()
+	name := s.suppressed.Name(storeKey(0))
+	if s.current[name] != nil || s.previous[name] != nil {
+		t.Fatal("the visitor still counts as recently seen")
+	}
+	s.Put(storeKey(0), &Profile{ReadAt: now.Add(time.Second)}, now) // ClickHouse does not know the serve yet
+	p := s.Get(storeKey(0))
+	if p == nil || len(p.Serves) != 1 || !p.ReadAt.Equal(now.Add(time.Second)) {
+		t.Errorf("profile %+v, want the later one with the serve", p)
+	}
+}
+
 // refused is a list of suppressed visitors who stand under their own ids.
 type refused map[privacy.ID]bool
 
