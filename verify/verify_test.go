@@ -192,10 +192,21 @@ func TestWooCommercePluginGivesTheDiscountOnce(t *testing.T) {
 	fresh := func(text string) string {
 		return swap(swap(text, "1795348800", strconv.FormatInt(now, 10)), "1795350600", strconv.FormatInt(now+1800, 10))
 	}
+	forProducts := func(list string) string {
+		return signed(first, header, swap(fresh(percent), `"combinable"`, `"applies_to":`+list+`,"combinable"`))
+	}
 	table := lines(
 		checkers.Line{Name: "forged", Token: signed(second, header, fresh(percent))},
 		checkers.Line{Name: "over", Token: signed(first, header, swap(swap(percent, "1795348800", "1000000000"), "1795350600", "1000001800"))},
-		checkers.Line{Name: "other money", Token: signed(first, header, swap(fresh(amount), "EUR", "USD"))},
+		checkers.Line{Name: "for shoes", Token: forProducts(`["shoes"]`)},
+		checkers.Line{Name: "for 12 and shoes", Token: forProducts(`["12","shoes"]`)},
+		checkers.Line{Name: "for 0", Token: forProducts(`["0"]`)},
+		checkers.Line{Name: "for 12 and a line feed", Token: forProducts(`["12\n"]`)},
+		checkers.Line{Name: "for -12", Token: forProducts(`["-12"]`)},
+		checkers.Line{Name: "for 12x", Token: forProducts(`["12x"]`)},
+		checkers.Line{Name: "for nothing that has a name", Token: forProducts(`[""]`)},
+		checkers.Line{Name: "other money", Token: signed(first, header, swap(swap(fresh(amount), "EUR", "USD"), `["shoes","Schuhe für \u00e4lt\ud83d\ude00"]`, `[]`))},
+		checkers.Line{Name: "for 12 and 7", Token: forProducts(`["12","7"]`)},
 		checkers.Line{Name: "free", Token: signed(first, header, swap(fresh(percent), `"kind":"percent","percent":12.5`, `"kind":"free_shipping"`))},
 		checkers.Line{Name: "good", Token: signed(first, header, fresh(percent))},
 	)
@@ -211,9 +222,15 @@ func TestWooCommercePluginGivesTheDiscountOnce(t *testing.T) {
 	f("no offer", `[false,"ok"]`)
 	f("forged", `[false,[],"offer refused: bad-signature"]`)
 	f("over", `[false,[],"offer refused: expired"]`)
-	f("other money", `[false,["beckon-offer"],"offer refused: expired"]`)
-	f("free", `[{"discount_type":"fixed_cart","amount":0,"free_shipping":true,"minimum_amount":"","individual_use":true,`+none+`},["beckon-offer"],"offer refused: expired"]`)
-	f("good", `[{"discount_type":"percent","amount":12.5,"free_shipping":false,"minimum_amount":"","individual_use":true,`+none+`},["beckon-offer"],"offer refused: expired"]`)
+	const noID = `[false,[],"offer refused: applies_to names what is no product id"]`
+	for _, name := range []string{"for shoes", "for 12 and shoes", "for 0", "for 12 and a line feed", "for -12", "for 12x", "for nothing that has a name"} {
+		f(name, noID) // to drop the entry would give the discount for the whole cart
+	}
+	const stays = `["beckon-offer"],"offer refused: applies_to names what is no product id"]` // the log says no more
+	f("other money", `[false,`+stays)
+	f("for 12 and 7", `[{"discount_type":"percent","amount":12.5,"free_shipping":false,"minimum_amount":"","individual_use":true,"product_ids":[12,7],"date_expires":END},`+stays)
+	f("free", `[{"discount_type":"fixed_cart","amount":0,"free_shipping":true,"minimum_amount":"","individual_use":true,`+none+`},`+stays)
+	f("good", `[{"discount_type":"percent","amount":12.5,"free_shipping":false,"minimum_amount":"","individual_use":true,`+none+`},`+stays)
 	f("another coupon", `false`)
 	f("first order", `"ok"`)
 	f("decision", `"0123456789abcdef0123456789abcdef"`)

@@ -6,7 +6,8 @@
  * The storefront hands the token over with ?beckon_offer=TOKEN on any page, /?wc-ajax= calls included. The
  * offer becomes a coupon that exists only in this shopper's session: WooCommerce computes, taxes, shows
  * and refunds it like any other. Options: beckon_jwks (the text of /.well-known/jwks.json; renew it hourly,
- * by WP-Cron), beckon_issuer, beckon_site.
+ * by WP-Cron), beckon_issuer, beckon_site. In applies_to of the sites file name products by their ids: an offer
+ * for anything else gives no coupon.
  */
 
 namespace Beckon;
@@ -41,7 +42,11 @@ function offer_in_session(): ?array
     }
     try {
         $verifier = new Verifier((string) get_option('beckon_jwks'), (string) get_option('beckon_issuer'), (string) get_option('beckon_site'));
-        return $verifier->verify($token, time());
+        $offer = $verifier->verify($token, time());
+        if (preg_grep('/^[1-9][0-9]{0,17}$/D', $offer['applies_to'], PREG_GREP_INVERT) !== []) { // WooCommerce drops such an entry, and a coupon for no product is for all
+            throw new Refusal('applies_to names what is no product id');
+        }
+        return $offer;
     } catch (Refusal $refusal) {
         WC()->session->set('beckon_offer', null);
         wc_get_logger()->info('offer refused: ' . $refusal->getMessage(), ['source' => 'beckon']);
@@ -73,7 +78,7 @@ add_filter('woocommerce_get_shop_coupon_data', function (mixed $data, mixed $cod
         'free_shipping' => $offer['kind'] === 'free_shipping',
         'minimum_amount' => $offer['min_cart_value'] > 0 ? $offer['min_cart_value'] : '',
         'individual_use' => !$offer['combinable'],
-        'product_ids' => array_map('intval', $offer['applies_to']), // name your products by their ids in the sites file
+        'product_ids' => array_map('intval', $offer['applies_to']), // empty: the whole cart
         'date_expires' => $offer['expires_at'] + Verifier::SKEW,
     ];
 }, 10, 2);
