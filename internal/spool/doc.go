@@ -11,7 +11,7 @@
 // # Promises
 //
 //   - Append returns nil only when every entry is in a checksummed frame on the disk (SyncAlways), or in the
-//     hands of the operating system (SyncOS, synced within 100 ms). An error means that none was accepted.
+//     hands of the operating system (SyncOS, synced after 100 ms, or when the disk is done with what it has before that). An error means that none was accepted.
 //     TestNobodyIsAnsweredBeforeTheSync, TestSlowFsyncsDelayAnswersAndNothingElse,
 //     TestSyncOSAnswersAfterTheWriteAndSyncsInTheBackground, TestAFullDiskRefusesWholeCommitsAndResumes
 //

@@ -31,6 +31,10 @@ func (s *Spool) keepLoop() {
 	}
 }
 
+// mostUnsealed is how many segments there are at most that were written to and that the keeper has not finished: the one
+// that it is at, one behind it, and the open one.
+const mostUnsealed = 3
+
 // orderNext has the next segment made ahead.
 func (s *Spool) orderNext() {
 	s.ordered = true

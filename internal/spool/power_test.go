@@ -141,7 +141,10 @@ func TestDirectoryIsSyncedBeforeTheFirstAnswerAndBeforeARemoval(t *testing.T) {
 	mustAppend(t, s, numbered(1))
 	const seg, ids, spare = "00000000000000000001.segment", "00000000000000000001.ids", "00000000000000000002.segment"
 	eventually(t, "a spare", s.hasSpare)
-	ops := slices.DeleteFunc(m.ops, func(op string) bool { return op == "create "+spare })
+	m.mu.Lock()
+	ops := slices.Clone(m.ops)
+	m.mu.Unlock()
+	ops = slices.DeleteFunc(ops, func(op string) bool { return op == "create "+spare })
 	own := slices.Index(ops, "syncdir s") + 1
 	ops = append(ops[:own], slices.DeleteFunc(ops[own:], func(op string) bool { return op == "syncdir s" })...) // the spare's
 	want(t, "to the first answer", ops, []string{"create " + seg, "syncdir s", "write " + seg, "write " + seg, "sync " + seg})

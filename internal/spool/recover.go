@@ -49,7 +49,7 @@ func (s *Spool) recover() error {
 	if err := s.recoverAstray(found); err != nil {
 		return err
 	}
-	if err := s.refreshNewest(); err != nil {
+	if err := s.refreshNewest(mostUnsealed); err != nil {
 		return err
 	}
 	s.noticeMissing(found)
@@ -302,18 +302,19 @@ func (s *Spool) passedOver(what, name string, r recovered) {
 		"bytes_discarded", r.damage.Bytes, "frames_missing", r.damage.Frames, "where", fmt.Sprint(r.damage.Regions))
 }
 
-// refreshNewest does for the last segment what is done for every one without a seal: when its very last fsync
-// failed, a seal may be in the page cache too.
-func (s *Spool) refreshNewest() error {
-	if len(s.sealed) == 0 {
-		return nil
+// refreshNewest does for the last n segments what is done for every one without a seal: a seal, too, may be in the page
+// cache alone, when the fsync that was to make it durable failed or was never reached.
+func (s *Spool) refreshNewest(n int) error {
+	for _, seg := range s.sealed[max(0, len(s.sealed)-n):] {
+		data, err := readFile(s.fs, seg.file)
+		if err != nil {
+			return err
+		}
+		if err := s.refresh(seg.file, data); err != nil {
+			return err
+		}
 	}
-	name := s.sealed[len(s.sealed)-1].file
-	data, err := readFile(s.fs, name)
-	if err != nil {
-		return err
-	}
-	return s.refresh(name, data)
+	return nil
 }
 
 // refresh makes durable what was read from a file. An fsync alone would not do: after one that has failed,

@@ -41,7 +41,8 @@ type Sync uint8
 const (
 	// SyncAlways waits for an fsync: entries survive a power loss.
 	SyncAlways Sync = iota
-	// SyncOS waits for the write only: entries survive kill -9, and a power loss costs the last 100 ms.
+	// SyncOS waits for the write only: entries survive kill -9, and a power loss costs the last 100 ms, or what
+	// came while the disk was busy with an fsync.
 	SyncOS
 )
 
