@@ -44,4 +44,4 @@ SETTINGS non_replicated_deduplication_window = 100000,
     index_granularity = 128,
     min_compress_block_size = 4096,
     max_compress_block_size = 8192
-COMMENT 'What each visitor did in each hour, as mergeable states. Analysts read v_visitors'
+COMMENT 'What each visitor did in each hour, as values that merge. Analysts read v_visitors'

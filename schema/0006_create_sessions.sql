@@ -33,4 +33,4 @@ SETTINGS non_replicated_deduplication_window = 100000,
     fsync_after_insert = 1,
     fsync_part_directory = 1,
     merge_with_ttl_timeout = 3600
-COMMENT 'One session each, as mergeable states. Analysts read v_sessions'
+COMMENT 'One session each, as values that merge. Analysts read v_sessions'

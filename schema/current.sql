@@ -1185,7 +1185,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (site, session)
 TTL expires
 SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 8192
-COMMENT 'One session each, as mergeable states. Analysts read v_sessions';
+COMMENT 'One session each, as values that merge. Analysts read v_sessions';
 
 CREATE TABLE beckon.suppressed
 (
@@ -1875,7 +1875,7 @@ ENGINE = AggregatingMergeTree
 ORDER BY (site, visitor, hour)
 TTL expires
 SETTINGS non_replicated_deduplication_window = 100000, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1, merge_with_ttl_timeout = 3600, index_granularity = 128, min_compress_block_size = 4096, max_compress_block_size = 8192
-COMMENT 'What each visitor did in each hour, as mergeable states. Analysts read v_visitors';
+COMMENT 'What each visitor did in each hour, as values that merge. Analysts read v_visitors';
 
 CREATE TABLE beckon.visitor_changes
 (

@@ -82,7 +82,7 @@ func TestNobodyIsAnsweredBeforeTheSync(t *testing.T) {
 		}
 	}
 	syncs := 0
-	for _, op := range m.ops {
+	for _, op := range m.did() {
 		if strings.HasPrefix(op, "sync ") && strings.HasSuffix(op, segmentExt) {
 			syncs++
 		}

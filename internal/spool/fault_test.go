@@ -137,14 +137,13 @@ func TestASegmentIsRenamedDurablyBeforeItBecomesItsIDs(t *testing.T) {
 	mustAppend(t, s, numbered(1))
 	sealNow(t, s)
 	m.setFree(0)
-	m.mu.Lock()
-	m.ops = nil
-	m.mu.Unlock()
+	m.forget()
 	drain(t, s)
 	const seg, ids = "00000000000000000001.segment", "00000000000000000001.ids"
-	at := slices.Index(m.ops, "rename "+seg)
-	if at < 0 || !slices.Equal(m.ops[at+1:at+3], []string{"syncdir s", "create " + ids}) {
-		t.Fatalf("operations %q", m.ops)
+	ops := m.did()
+	at := slices.Index(ops, "rename "+seg)
+	if at < 0 || !slices.Equal(ops[at+1:at+3], []string{"syncdir s", "create " + ids}) {
+		t.Fatalf("operations %q", ops)
 	}
 }
 

@@ -165,9 +165,7 @@ func TestSyncOSSyncsWhatWasWrittenDuringASealing(t *testing.T) {
 	})
 	g.result <- nil
 	eventually(t, "its sync", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return slices.Contains(m.ops, "sync 00000000000000000002.segment")
+		return slices.Contains(m.did(), "sync 00000000000000000002.segment")
 	})
 }
 

@@ -57,6 +57,20 @@ func (m *memFS) begin(op, name string) error {
 	return nil
 }
 
+// did returns what was asked of m since the last forget.
+func (m *memFS) did() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ops)
+}
+
+// forget begins a new list for did.
+func (m *memFS) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ops = nil
+}
+
 func (m *memFS) MkdirAll(string) error { return nil }
 
 func (m *memFS) Lock(name string) (File, error) {

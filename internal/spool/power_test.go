@@ -83,9 +83,7 @@ func TestPowerLossUnderSyncOSKeepsWhatWasSynced(t *testing.T) {
 	s := mustOpen(t, "/s", Options{FS: m, Sync: SyncOS})
 	mustAppend(t, s, numbered(1), numbered(2))
 	eventually(t, "the background sync", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return slices.ContainsFunc(m.ops, func(op string) bool { return op == "sync 00000000000000000001.segment" })
+		return slices.Contains(m.did(), "sync 00000000000000000001.segment")
 	})
 	after := m.losePower(rand.New(rand.NewPCG(1, 1)))
 	want(t, "records", payloads(t, mustOpen(t, "/s", Options{FS: after})), names(1, 2))
@@ -97,7 +95,7 @@ func TestRecoverySyncsWhatItHandsOut(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m})
 	mustAppend(t, s, numbered(1))
-	m.ops = nil
+	m.forget()
 	g := hold(t, m, "sync", segmentExt)
 	appendLater(s, numbered(2)) // written, never synced, never acknowledged
 	<-g.reached
@@ -137,21 +135,18 @@ func TestSealingSyncsWhatItHandsOut(t *testing.T) {
 func TestDirectoryIsSyncedBeforeTheFirstAnswerAndBeforeARemoval(t *testing.T) {
 	m := newMemFS()
 	s := mustOpen(t, "/s", Options{FS: m})
-	m.ops = nil
+	m.forget()
 	mustAppend(t, s, numbered(1))
 	const seg, ids, spare = "00000000000000000001.segment", "00000000000000000001.ids", "00000000000000000002.segment"
 	eventually(t, "a spare", s.hasSpare)
-	m.mu.Lock()
-	ops := slices.Clone(m.ops)
-	m.mu.Unlock()
-	ops = slices.DeleteFunc(ops, func(op string) bool { return op == "create "+spare })
+	ops := slices.DeleteFunc(m.did(), func(op string) bool { return op == "create "+spare })
 	own := slices.Index(ops, "syncdir s") + 1
 	ops = append(ops[:own], slices.DeleteFunc(ops[own:], func(op string) bool { return op == "syncdir s" })...) // the spare's
 	want(t, "to the first answer", ops, []string{"create " + seg, "syncdir s", "write " + seg, "write " + seg, "sync " + seg})
 	sealNow(t, s)
-	m.ops = nil
+	m.forget()
 	drain(t, s)
-	want(t, "to the removal", m.ops, []string{
+	want(t, "to the removal", m.did(), []string{
 		"open " + seg, "read " + seg, // by the loader
 		"open " + seg, "read " + seg, "create " + ids, "truncate " + ids, "write " + ids, "sync " + ids, "syncdir s",
 		"remove " + seg, "syncdir s",

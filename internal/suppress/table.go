@@ -104,7 +104,7 @@ func (t *Table) tell(ctx context.Context) error {
 	}
 	entries := t.List.untold(now)
 	if len(entries) > 0 {
-		t.Log.Warn("suppressed visitors did not reach ClickHouse with their rows, telling them from the list", "count", len(entries))
+		t.Log.Warn("suppressed visitors have not reached ClickHouse with their rows yet, telling them from the list", "count", len(entries))
 		batch, err := t.conn.PrepareBatch(ctx, "INSERT INTO "+t.Database+".suppressed (site, suppress_key, cause, at, added_at, expires)")
 		if err != nil {
 			return fmt.Errorf("prepare insert into suppressed: %w", err)
