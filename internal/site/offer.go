@@ -19,7 +19,7 @@ func readOffer(v node, s *Site) *Offer {
 		required("discount", func(v node) { v.readDiscount(o, s) }),
 		optional("min_cart_value", func(v node) { v.readAmount(&o.MinCartValue) }),
 		optional("valid_for", func(v node) { v.readDuration(&o.ValidFor, time.Minute, 30*day) }),
-		optional("cooldown", func(v node) { v.readDuration(&o.Cooldown, 0, 365*day) }),
+		optional("cooldown", func(v node) { v.readDuration(&o.Cooldown, 0, maxCooldown) }),
 		optional("cap", func(v node) { v.readInt(&o.Cap, 1, 1000) }),
 		optional("priority", func(v node) { v.readInt(&o.Priority, -1_000_000, 1_000_000) }),
 		optional("holdout", func(v node) { holdout = v }),
@@ -49,7 +49,41 @@ func readOffer(v node, s *Site) *Offer {
 		v.fault("starts %s, which is not before it ends %s", o.Starts.Format(time.RFC3339), o.Ends.Format(time.RFC3339))
 	}
 	o.checkAudience(v, when.n != nil)
+	o.checkMemory(v, s.Profiles)
 	return o
+}
+
+// maxCooldown is how far back the first serves of a visitor are read, whatever the retention.
+const maxCooldown = 90 * day
+
+// checkMemory reports terms that look further back than first serves are kept: forgotten early, they would
+// give more than the terms allow. A row is deleted as its last day begins, so a day less counts. Offers for
+// everyone have no such terms.
+func (o *Offer) checkMemory(v node, profiles time.Duration) {
+	if o.Audience == Everyone {
+		return
+	}
+	kept := profiles - day
+	check := func(name, what string, needs time.Duration) {
+		if needs <= kept {
+			return
+		}
+		at, ok := v.key(name)
+		if !ok {
+			at, what = v, what+", the default of "+name+","
+		}
+		at.fault("%s is longer than serves are remembered: with retention.profiles %s at most %s, so raise that to %s",
+			what, spell(profiles), spell(kept), spell((needs + 2*day - 1).Truncate(day)))
+	}
+	check("valid_for", spell(o.ValidFor), o.ValidFor)
+	check("cooldown", spell(o.Cooldown), o.Cooldown)
+	const window = 30 * day // of both: see aggregator/eligibility
+	if o.Cap > 0 {
+		check("cap", "its window of 30d", window)
+	}
+	if o.Abandoner > 0 {
+		check("abandoner", "its window of 30d", window)
+	}
 }
 
 // checkAudience reports terms that o's audience cannot have. An offer for everyone uses no visitor

@@ -106,6 +106,21 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 	}
 }
 
+func TestParseAcceptsTermsAsLongAsServesAreRemembered(t *testing.T) {
+	for _, c := range []struct{ profiles, terms string }{
+		{"14d", "cooldown: 13d, valid_for: 13d"},
+		{"31d", "cap: 2, abandoner: 3"},
+		{"91d", "cooldown: 90d"},
+		{"2d", "cooldown: 0s, valid_for: 1d"},
+	} {
+		_, err := Parse("sites.yaml", []byte("sites: [{id: a, origins: [http://a.example], currency: EUR, retention: {profiles: "+c.profiles+
+			"}, offers: [{id: o, when: true, discount: {percent: 2}, "+c.terms+"}, {id: e, audience: everyone, valid_for: 30d, discount: {percent: 2}}]}]"))
+		if err != nil {
+			t.Errorf("profiles %s, %s: %v", c.profiles, c.terms, err)
+		}
+	}
+}
+
 // minimal is a good file; the cases below break one line of it.
 const minimal = `sites:
   - id: demo
@@ -183,6 +198,14 @@ var broken = []struct {
 	{`when: "true"`, `audience: all`, []string{"6:9: sites[0].offers[0]: \"when\" is missing: write a rule, `when: \"true\"` for every visitor who consented, or `audience: everyone`", `7:19: sites[0].offers[0].audience: "all" must be targeted or everyone`}, true},
 	{`when: "true"`, "audience: everyone\n        cooldown: 1d\n        holdout: 1%", []string{"8:9: sites[0].offers[0].cooldown: has no meaning with audience everyone, which uses no visitor data", "9:9: sites[0].offers[0].holdout: has no meaning with audience everyone, which uses no visitor data"}, true},
 	{`when: "true"`, "when: \"true\"\n        valid_for: 30s", []string{"8:20: sites[0].offers[0].valid_for: 30s must be from 1m to 30d"}, false},
+	{`when: "true"`, "when: \"true\"\n        cooldown: 91d", []string{"8:19: sites[0].offers[0].cooldown: 91d must be from 0s to 90d"}, false},
+	{"id: demo", "id: demo\n    retention: {profiles: 7d}", []string{"7:9: sites[0].offers[0]: 7d, the default of cooldown, is longer than serves are remembered: with retention.profiles 7d at most 6d, so raise that to 8d"}, false},
+	{"    offers:\n      - id: one\n", "    retention: {profiles: 14d}\n    offers:\n      - id: one\n        valid_for: 13d1h\n        cooldown: 30d\n        cap: 2\n        abandoner: 3\n", []string{
+		"8:9: sites[0].offers[0].valid_for: 313h is longer than serves are remembered: with retention.profiles 14d at most 13d, so raise that to 15d",
+		"9:9: sites[0].offers[0].cooldown: 30d is longer than serves are remembered: with retention.profiles 14d at most 13d, so raise that to 31d",
+		"10:9: sites[0].offers[0].cap: its window of 30d is longer than serves are remembered: with retention.profiles 14d at most 13d, so raise that to 31d",
+		"11:9: sites[0].offers[0].abandoner: its window of 30d is longer than serves are remembered: with retention.profiles 14d at most 13d, so raise that to 31d",
+	}, false},
 	{`when: "true"`, "when: \"true\"\n        cap: 0", []string{"8:14: sites[0].offers[0].cap: must be a whole number from 1 to 1000"}, true},
 	{`when: "true"`, "when: \"true\"\n        priority: high", []string{"8:19: sites[0].offers[0].priority: must be a whole number from -1000000 to 1000000"}, true},
 	{`when: "true"`, "when: \"true\"\n        starts: tomorrow", []string{`8:17: sites[0].offers[0].starts: "tomorrow" must be a date or time such as 2026-12-01, 2026-12-01T09:00 or 2026-12-01T09:00:00+01:00`}, true},
