@@ -4,7 +4,8 @@ require __DIR__ . '/../php/offer.php';
 
 $in = json_decode(stream_get_contents(STDIN), true, 512, JSON_THROW_ON_ERROR);
 $verifier = new Beckon\Verifier(json_encode($in['jwks']), $in['issuer'], $in['site']);
-$uses = new Beckon\PdoUses(new PDO('sqlite::memory:'));
+Beckon\PdoUses::install($db = new PDO('sqlite::memory:'));
+$uses = new Beckon\PdoUses($db);
 $results = [];
 foreach ($in['lines'] as $line) {
     try {

@@ -3,7 +3,16 @@
 require __DIR__ . '/../php/example.php';
 
 $in = json_decode(stream_get_contents(STDIN), true);
-$db = new PDO('sqlite::memory:');
+$db = new class('sqlite::memory:') extends PDO { // as MySQL does, it commits before a statement that changes tables
+    public function exec(string $sql): int|false
+    {
+        if ($this->inTransaction() && preg_match('/^(CREATE|ALTER|DROP)/i', $sql)) {
+            $this->commit();
+        }
+        return parent::exec($sql);
+    }
+};
+Beckon\PdoUses::install($db);
 $page = json_encode($in['jwks']);
 $small = discount_for($in['lines'][0]['token'], ['currency' => 'EUR', 'value' => 1.0], $page);
 $offer = discount_for($in['lines'][0]['token'], ['currency' => 'EUR', 'value' => 100.01], $page)['offer'];

@@ -14,7 +14,10 @@ function discount_for(string $token, array $cart, string $page): array
     }
 }
 
-/** For the order, once: in the transaction that writes it. Throws a Refusal, 'used', when another order was first. */
+/**
+ * For the order, once: in the transaction that writes it. Throws a Refusal, 'used', when another order was first.
+ * PdoUses::install($db) has made the table, when the shop was set up.
+ */
 function place_order(array $offer, PDO $db, callable $write): void
 {
     $db->beginTransaction();

@@ -20,7 +20,10 @@ interface Uses
 /** Uses in the database of the orders. Claim inside the transaction that writes the order. */
 final class PdoUses implements Uses
 {
-    public function __construct(private \PDO $db)
+    public function __construct(private \PDO $db) {}
+
+    /** Makes the table, once: with the shop's other migrations, never in a transaction, which MySQL would end here. */
+    public static function install(\PDO $db): void
     {
         $db->exec('CREATE TABLE IF NOT EXISTS beckon_uses (jti VARCHAR(64) PRIMARY KEY, until BIGINT NOT NULL)');
     }
