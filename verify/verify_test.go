@@ -98,16 +98,33 @@ func inOrder(t testing.TB, table checkers.Table) (results []checkers.Result) {
 // An order that was finished just after the offer's end: docs/decisions.md says what a shop does.
 func TestOrderMadeJustAfterTheEndOfItsOffer(t *testing.T) {
 	good := signed(first, header, percent)
-	f := func(want string, madeAt int64, token string) {
+	short := with("1795350600", "1795349400") // ten minutes, less than the grace
+	f := func(want, token string, madeAt ...int64) {
 		t.Helper()
-		if got := codes(inOrder(t, lines(checkers.Line{Token: token, Now: madeAt}))); got != want {
-			t.Errorf("made at %+d s: %s, want %s", madeAt-noon, got, want)
+		var orders []checkers.Line
+		for _, at := range madeAt {
+			orders = append(orders, checkers.Line{Token: token, Now: at})
+		}
+		if got := codes(inOrder(t, lines(orders...))); got != want {
+			t.Errorf("made %d s after noon: %s, want %s", madeAt[0]-noon, got, want)
 		}
 	}
-	f("ok", noon+1800+60+1800-1, good)
-	f("expired", noon+1800+60+1800, good)
-	f("not-yet-valid", noon-61, good)
-	f("wrong-audience", noon+1800+61, with(`"demo"`, `"other"`))
+	f("ok", good, noon+1800+60+1800-1)
+	f("expired", good, noon+1800+60+1800)
+	f("not-yet-valid", good, noon-61)
+	f("wrong-audience", with(`"demo"`, `"other"`), noon+1800+61)
+	f("ok", short, noon+600+120)
+	f("ok", short, noon+600+60+1800-1)
+	f("expired", short, noon+600+60+1800)
+	f("not-yet-valid", short, noon-61)
+	f("ok used used", short, noon+600+30, noon+600+120, noon+600+60+1800-1) // remembered for as long as it counts
+
+	table, results := lines(), []checkers.Result{}
+	orders := []any{map[string]any{"token": good, "now": "2026-11-22T12:01:00Z"}} // as platforms write it
+	checkers.Run(t, map[string]any{"jwks": table.JWKS, "issuer": issuer, "site": "demo", "lines": orders}, &results, "node", "order.mjs")
+	if got := codes(results); got != "not-yet-valid" {
+		t.Errorf("made at a time that is no number: %s", got)
+	}
 }
 
 func TestFunctionAnswersWithOperations(t *testing.T) {

@@ -4,9 +4,11 @@ import { MemoryUses, Refusal, parseKeys } from '../js/node.mjs';
 import { settleOrder } from '../js/order.mjs';
 
 const { jwks, issuer, site, lines } = JSON.parse(readFileSync(0, 'utf8'));
-const shop = { keys: parseKeys(jwks), issuer, site, uses: new MemoryUses(() => lines[0].now) };
+let clock;
+const shop = { keys: parseKeys(jwks), issuer, site, uses: new MemoryUses(() => clock) };
 const results = [];
 for (const { token, now, cart } of lines) {
+  clock = now;
   try {
     results.push({ code: 'ok', offer: await settleOrder({ token, madeAt: now, cart }, shop) });
   } catch (e) {

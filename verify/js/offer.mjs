@@ -41,9 +41,10 @@ export function readToken(token, keys) {
 
 /**
  * Last step: the offer of a token whose signature is good. `now` is in Unix seconds. `cart` is
- * {currency, value}: goods before the discount; without it the terms of the cart are not checked.
+ * {currency, value}: goods before the discount; without it the terms of the cart are not checked. `late` is
+ * how many seconds more an offer counts after its end: none at a checkout; order.mjs knows when some.
  */
-export function readOffer(payload, { issuer, site, now, cart }) {
+export function readOffer(payload, { issuer, site, now, cart, late = 0 }) {
   const claims = flat(bytes(payload));
   const text = (name) => typeof claims.get(name) === 'string' && claims.get(name);
   const seconds = (name) => Number.isInteger(claims.get(name)) && claims.get(name) <= 1e11 && Math.max(0, claims.get(name));
@@ -63,8 +64,8 @@ export function readOffer(payload, { issuer, site, now, cart }) {
   };
   if (text('iss') !== issuer) refuse('wrong-issuer');
   if (text('aud') !== site) refuse('wrong-audience');
-  if (now + skew < offer.issued_at) refuse('not-yet-valid');
-  if (now >= offer.expires_at + skew) refuse('expired');
+  if (!(now >= offer.issued_at - skew)) refuse('not-yet-valid'); // so is a time that is no number
+  if (!(now - late < offer.expires_at + skew)) refuse('expired');
   if (!['percent', 'amount', 'free_shipping'].includes(offer.kind)) refuse('unknown-kind');
   if (!typed || !possible(offer)) refuse('bad-value');
   if (cart && offer.currency && cart.currency !== offer.currency) refuse('wrong-currency');
@@ -72,9 +73,9 @@ export function readOffer(payload, { issuer, site, now, cart }) {
   return offer;
 }
 
-/** Uses the offer up, for one order. Call it when the order is written, not when the cart is shown. */
-export async function redeem(offer, uses) {
-  if (!(await uses.claim(offer.jti, offer.expires_at + skew))) refuse('used');
+/** Uses the offer up, for one order. Call it when the order is written, not when the cart is shown. `late` as above. */
+export async function redeem(offer, uses, late = 0) {
+  if (!(await uses.claim(offer.jti, offer.expires_at + skew + late))) refuse('used');
 }
 
 /**

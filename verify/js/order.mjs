@@ -7,18 +7,11 @@ export const lateGrace = 30 * 60; // seconds that a shopper may take from the su
 
 /**
  * Returns the offer that the order has rightly used, or throws a Refusal: then hold the order and look.
- * An order counts by the time of its own making, and may be late: the shopper saw the discount in time.
+ * An order counts by the time of its own making (Unix seconds), and may be late: the shopper saw the discount in time.
  * It may not be earlier than the offer, and one offer is good for one order.
  */
 export async function settleOrder({ token, madeAt, cart }, { keys, issuer, site, uses }) {
-  const at = (now) => verifyOffer(token, { keys, issuer, site, now, cart });
-  let offer;
-  try {
-    offer = at(madeAt);
-  } catch (refusal) {
-    if (refusal.code !== 'expired') throw refusal;
-    offer = at(madeAt - lateGrace);
-  }
-  await redeem(offer, uses);
+  const offer = verifyOffer(token, { keys, issuer, site, now: madeAt, cart, late: lateGrace });
+  await redeem(offer, uses, lateGrace);
   return offer;
 }
