@@ -1007,7 +1007,7 @@ AS WITH
             sum(o.unconverted + toUInt64((p.discount IS NOT NULL) AND (p.discount_site IS NULL))) AS unconverted
         FROM beckon.v_orders AS o
         INNER JOIN purchases AS p ON o.order_key = p.order_key
-        WHERE (o.site = {site:String}) AND (o.placed_at IS NOT NULL) AND (o.offer != '')
+        WHERE (o.site = {site:String}) AND (o.placed_at IS NOT NULL) AND ((o.offer != '') OR (o.decision != ''))
         GROUP BY subject
     )
 SELECT

@@ -118,11 +118,13 @@ func TestReportOfferDailyFollowsAGrantFromItsDayToTheOrder(t *testing.T) {
 	d.insert(t, "3", sale("server", "o4", "e", "3", "0", 21*24*60))
 	unknown := sale("server", "o3", "a", "7", "3", 30)
 	unknown.Rate = *amount("0")
-	d.insert(t, "2", unknown, func() row { r := refund("2"); r.OrderKey = id("o1"); return r }())
+	bare := sale("server", "o5", "b", "2", "0.5", 40) // the shop kept the decision and not the offer's name
+	bare.Offer = ""
+	d.insert(t, "2", unknown, bare, func() row { r := refund("2"); r.OrderKey = id("o1"); return r }())
 	d.insert(t, "repeats", reaction("offer_shown", "a", 2), sale("server", "o1", "a", "9", "0.9", 20+3*24*60))
 
-	// o1: 18 less 4 refunded, o3 left out twice: its value and its discount.
-	a := "('%s','welcome-back','welcome-back@1','treatment',2,8,2,1,1,2,14,1.8,2)"
+	// o1: 18 less 4 refunded, o3 left out twice: its value and its discount; o5: 4.
+	a := "('%s','welcome-back','welcome-back@1','treatment',2,8,2,1,1,3,18,2.8,2)"
 	want := fmt.Sprintf("%s\n('%s','welcome-back','welcome-back@1','holdout',1,3,0,0,0,0,0,0,0)\n('%s','welcome-back','welcome-back@2','treatment',1,1,1,0,1,1,6,0,0)\n", fmt.Sprintf(a, day), day, day)
 	late := fmt.Sprintf("('%s','welcome-back','welcome-back@1','treatment',1,1,1,0,0,1,10,0.0002,0)", next)
 	if got := d.offers(t, "Europe/Berlin", base, base.AddDate(0, 0, 1)); got != want+late {
