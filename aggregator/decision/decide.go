@@ -101,6 +101,7 @@ func (s *Server) prepare(a asker) *answer {
 	in.Stale = ans.now.Sub(ans.freshAt) > s.StaleAfter
 	for _, value := range a.jar.Grants {
 		if serve, ok := openGrant(keys, a.visitor, value); ok {
+			serve.Used = ans.profile != nil && ans.profile.HasUsed(serve.DecisionID)
 			in.Serves = withServe(in.Serves, serve)
 		}
 	}

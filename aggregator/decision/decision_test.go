@@ -160,6 +160,24 @@ func TestAnotherReplicaHonoursTheGrantCookie(t *testing.T) {
 	}
 }
 
+// An order reaches a replica with the events, its decision with the spool of another one: either may come first.
+func TestGrantOfACookieIsOverForWhoeverKnowsItsOrder(t *testing.T) {
+	s := newSetup(t)
+	one, two := startReplica(t, s), startReplica(t, s)
+	visit, key := one.visitor("demo")
+	one.returning(key)
+	first := one.ask(request{visit: visit})
+	hour := two.now().Truncate(time.Hour).Unix()
+	two.store.Put(key, &feature.Profile{
+		ReadAt: two.now(), Hours: []feature.Hour{{Start: hour, Pageviews: 2, Sessions: []uint64{1, 2}}}, LastSeen: two.now().UnixMilli(),
+		Orders: []feature.Order{{At: two.now().UnixMilli(), Decision: *first.DecisionID}},
+	}, two.now())
+	again := two.ask(request{visit: visit, cookies: map[string]string{"_bk_d_demo": first.grantCookie()}})
+	if again.Eligible || again.Token != nil {
+		t.Errorf("a used grant was offered again: %s", again.body)
+	}
+}
+
 func TestTokenSaysWhatTheAnswerSaysAfterTheTermsWereEdited(t *testing.T) {
 	s := newSetup(t)
 	r := startReplica(t, s)

@@ -158,14 +158,14 @@ func (p *Profile) WithServe(s Serve) *Profile {
 			return p
 		}
 	}
-	s.Used = s.Used || p.hasUsed(s.DecisionID)
+	s.Used = s.Used || p.HasUsed(s.DecisionID)
 	next := *p
 	next.Serves = append(slices.Clip(p.Serves), s)
 	return &next
 }
 
-// hasUsed reports whether an order was placed with a decision.
-func (p *Profile) hasUsed(decision privacy.ID) bool {
+// HasUsed reports whether an order was placed with a decision.
+func (p *Profile) HasUsed(decision privacy.ID) bool {
 	for i := range p.Orders {
 		if p.Orders[i].Decision == decision.Hex() {
 			return true

@@ -95,7 +95,7 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	for _, p := range profiles {
 		p.trim()
 		for i := range p.Serves {
-			p.Serves[i].Used = p.hasUsed(p.Serves[i].DecisionID)
+			p.Serves[i].Used = p.HasUsed(p.Serves[i].DecisionID)
 		}
 	}
 	return profiles, nil
