@@ -36,10 +36,7 @@ type answer struct {
 func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*answer, error) {
 	ans := s.prepare(a)
 	ans.verdict = ans.program.Evaluate(ans.in, ans.now)
-	if ans.verdict.Err != nil {
-		s.m.ruleFailures.Inc()
-		s.Log.Error("a rule failed", "site", a.site.ID, "error", ans.verdict.Err)
-	}
+	s.tellRules(ans)
 	ans.about(only)
 	if ans.verdict.NewServe {
 		served, err := s.serveFirst(ctx, ans)
@@ -56,6 +53,18 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*a
 	var err error
 	ans.token, err = s.tokenFor(ans, ans.in.Serves)
 	return ans, err
+}
+
+// tellRules counts a rule that fails, and logs where that begins and ends at a site.
+func (s *Server) tellRules(ans *answer) {
+	if err := ans.verdict.Err; err != nil {
+		s.m.ruleFailures.Inc()
+		if ans.shop.rules.failed(ans.now) {
+			s.Log.Error("a rule fails; its offer is not given meanwhile", "site", ans.site.ID, "error", err)
+		}
+	} else if n, over := ans.shop.rules.worked(ans.now); over {
+		s.Log.Info("rules no longer fail", "site", ans.site.ID, "failed", n)
+	}
 }
 
 // about makes the verdict that of one offer, when another one or none has won: not eligible, with the
@@ -143,6 +152,9 @@ func (s *Server) serveFirst(ctx *fasthttp.RequestCtx, ans *answer) (served bool,
 		return false, fmt.Errorf("record first serve: %w", err)
 	}
 	s.m.firstServes.WithLabelValues(ans.site.ID, string(v.Arm)).Inc()
+	if n, over := s.failing.worked(ans.now); over {
+		s.Log.Info("decisions no longer fail", "failed", n)
+	}
 	s.Store.AddServe(key, ans.profile, serve)
 	if ans.token, err = s.tokenFor(ans, []feature.Serve{serve}); err != nil {
 		return true, err

@@ -32,7 +32,8 @@ type Recorder struct {
 	mu     sync.Mutex
 	folded map[fold]*Row
 
-	lost prometheus.Counter
+	failing trouble // to append them
+	lost    prometheus.Counter
 }
 
 // fold is what repeats share.
@@ -135,8 +136,12 @@ func (r *Recorder) flush(over func(fold) bool) {
 			entries[i] = spool.Entry{Site: row.Site, Payload: payload}
 		}
 		if err := r.spool.Append(entries, nil); err != nil {
-			r.log.Error("repeated decisions not recorded", "count", n, "error", err)
 			r.lost.Add(float64(n))
+			if r.failing.failed(r.now()) {
+				r.log.Error("repeated decisions are not recorded", "count", n, "error", err)
+			}
+		} else if n, over := r.failing.worked(r.now()); over {
+			r.log.Info("repeated decisions are recorded again", "failed", n)
 		}
 		rows = rows[n:]
 	}

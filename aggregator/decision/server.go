@@ -77,6 +77,8 @@ type Server struct {
 	turns  [turns]sync.Mutex // for first serves, by visitor
 	http   *fasthttp.Server
 
+	failing trouble // of decisions: a first serve that could not be recorded, most often
+
 	mu       sync.Mutex
 	listener net.Listener // guarded by mu; nil before Serve
 	stopping bool         // guarded by mu
@@ -280,7 +282,9 @@ func letIn(ctx *fasthttp.RequestCtx, st *site.Site) *refusal {
 func (s *Server) answer(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) *answer {
 	ans, err := s.decide(ctx, a, only)
 	if err != nil {
-		s.Log.Error("decision failed", "site", a.site.ID, "error", err)
+		if s.failing.failed(ans.now) {
+			s.Log.Error("decisions fail; nothing new is given meanwhile", "site", a.site.ID, "error", err)
+		}
 		ans.verdict, ans.token, ans.failed = eligibility.Verdict{Reason: eligibility.EvaluationFailed}, "", true
 	}
 	a.shop.answers[ans.verdict.Reason].Inc()

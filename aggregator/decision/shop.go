@@ -18,6 +18,7 @@ type shop struct {
 	names   cookie.Names
 	answers [eligibility.ReasonCount]prometheus.Counter // by reason
 	offers  map[*site.Offer]wording
+	rules   trouble
 }
 
 // wording is what every answer says alike of an offer, as JSON.
