@@ -49,7 +49,8 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*a
 	if what == "" && ans.verdict.Offer != nil {
 		what = ans.verdict.Offer.ID
 	}
-	s.Recorder.Repeat(a.site.ID, a.visitor.Bytes(), what, ans.verdict.Reason.String(), func() *Row { return s.row(ans) })
+	visitor, _ := ans.named()
+	s.Recorder.Repeat(a.site.ID, visitor.Bytes(), a.lane.String(), what, ans.verdict.Reason.String(), func() *Row { return s.row(ans) })
 	var err error
 	ans.token, err = s.tokenFor(ans, ans.in.Serves)
 	return ans, err
@@ -206,12 +207,27 @@ func (s *Server) sign(key keyring.IssuerKey, c token.Claims) (string, error) {
 	return t, nil
 }
 
-// row is the record of ans, with the gates and the values that its rule read.
+// forEveryone reports whether the verdict is that of an offer which nothing may tie to a visitor.
+func (ans *answer) forEveryone() bool {
+	return ans.verdict.Offer != nil && ans.verdict.Offer.Audience == site.Everyone
+}
+
+// named are the visitor and the session that the record of ans names, zero for an offer for everyone.
+func (ans *answer) named() (visitor, session privacy.ID) {
+	if ans.forEveryone() {
+		return visitor, session
+	}
+	return ans.visitor, ans.session
+}
+
+// row is the record of ans, with the gates and the values that its rule read. That of an offer for everyone has
+// the gates of this offer only: those of the others say what was known of the visitor.
 func (s *Server) row(ans *answer) *Row {
 	v, explained := &ans.verdict, ans.explained()
+	visitor, session := ans.named()
 	r := &Row{
 		Site: ans.site.ID, Environment: ans.site.Environment, DecidedAt: ans.now.UnixMilli(),
-		DecisionID: v.DecisionID.Bytes(), Visitor: ans.visitor.Bytes(), Session: ans.session.Bytes(), Lane: ans.lane.String(),
+		DecisionID: v.DecisionID.Bytes(), Visitor: visitor.Bytes(), Session: session.Bytes(), Lane: ans.lane.String(),
 		Rule: v.Rule, Arm: string(v.Arm), Reason: v.Reason.String(), Eligible: v.Eligible, Personalised: v.Personalised,
 		Gates: gatesOf(&explained), Features: map[string]string{},
 		ExpiresDay: uint16(ans.now.Add(ans.site.Profiles).Unix() / (24 * 60 * 60)),
@@ -221,6 +237,10 @@ func (s *Server) row(ans *answer) *Row {
 	}
 	if !v.ValidUntil.IsZero() {
 		r.ValidUntil = v.ValidUntil.UnixMilli()
+	}
+	if ans.forEveryone() {
+		r.Gates = slices.DeleteFunc(r.Gates, func(g Gate) bool { return g.Offer != v.Offer.ID })
+		return r
 	}
 	if !ans.freshAt.IsZero() {
 		r.FreshAt = ans.freshAt.UnixMilli()

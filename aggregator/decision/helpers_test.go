@@ -128,6 +128,19 @@ func newSetup(t *testing.T) *setup {
 	return s
 }
 
+// use puts other sites in force than those of sitesText, for replicas that are started after it.
+func (s *setup) use(t *testing.T, sites string) {
+	t.Helper()
+	f, err := site.Parse("sites.yaml", []byte(sites))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var faults site.Faults
+	if s.rules, faults = eligibility.Compile(f); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+}
+
 // replica is a decision server on a loopback port whose ClickHouse is down: what it knows is what a
 // test puts into its store.
 type replica struct {

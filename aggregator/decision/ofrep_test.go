@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -280,16 +278,7 @@ sites:
 // However a visitor is asked about, and in which order, one offer wins, and all answers name it.
 func TestAllWaysToAskAgreeOnOneWinner(t *testing.T) {
 	s := newSetup(t)
-	path := filepath.Join(s.dir, "rivals.yaml")
-	if err := os.WriteFile(path, []byte(rivals), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := site.Open(path, func(f *site.File) (faults site.Faults) {
-		s.rules, faults = eligibility.Compile(f)
-		return faults
-	}); err != nil {
-		t.Fatal(err)
-	}
+	s.use(t, rivals)
 	r := startReplica(t, s)
 	random := rand.New(rand.NewPCG(1, 2))
 	winners := map[string]int{}

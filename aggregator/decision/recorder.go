@@ -22,7 +22,7 @@ type Appender interface {
 
 // Recorder makes decisions durable. The first serve of a grant or holdout draw is on disk before
 // the shopper hears of it, since validity, cooldown and cap count from it. Repeats of an answer
-// fold into one row per visitor, verdict and minute, in bounded memory; what does not fit is
+// fold into one row per visitor, lane, verdict and minute, in bounded memory; what does not fit is
 // counted as lost.
 type Recorder struct {
 	spool Appender
@@ -39,7 +39,8 @@ type Recorder struct {
 // fold is what repeats share.
 type fold struct {
 	site    string
-	visitor [16]byte
+	visitor [16]byte // zero: all who are not named
+	lane    string
 	offer   string
 	reason  string
 	minute  int64
@@ -73,8 +74,8 @@ func (r *Recorder) FirstServe(row *Row) error {
 
 // Repeat counts an answer that is no first serve. makeRow is called only for the first of its
 // minute, and not while others wait.
-func (r *Recorder) Repeat(site string, visitor [16]byte, offer, reason string, makeRow func() *Row) {
-	k := fold{site, visitor, offer, reason, r.now().Unix() / 60}
+func (r *Recorder) Repeat(site string, visitor [16]byte, lane, offer, reason string, makeRow func() *Row) {
+	k := fold{site, visitor, lane, offer, reason, r.now().Unix() / 60}
 	if !r.repeated(k, nil) {
 		r.repeated(k, makeRow())
 	}

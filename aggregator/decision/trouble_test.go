@@ -4,15 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"beckon/aggregator/eligibility"
-	"beckon/internal/site"
 )
 
 // logged is a log that a test reads.
@@ -85,17 +80,8 @@ func TestAFullSpoolIsTwoLinesInTheLogHoweverManyAsk(t *testing.T) {
 
 func TestARuleThatFailsIsTwoLinesInTheLogHoweverManyAsk(t *testing.T) {
 	s := newSetup(t)
-	path := filepath.Join(s.dir, "zero.yaml")
 	text := strings.Replace(sitesText, "visitor.sessions_7d >= 2 &&", "10 / visitor.cart_adds_7d > 1 &&", 1)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := site.Open(path, func(f *site.File) (faults site.Faults) {
-		s.rules, faults = eligibility.Compile(f)
-		return faults
-	}); err != nil {
-		t.Fatal(err)
-	}
+	s.use(t, text)
 	var log logged
 	r := startReplica(t, s, withLog(&log))
 	visit, key := r.visitor("demo")
