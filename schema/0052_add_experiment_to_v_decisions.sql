@@ -20,7 +20,7 @@ CREATE OR REPLACE VIEW {database}.v_decisions{cluster}
     personalised UInt8 COMMENT '1 = visitor data was used',
     valid_until  Nullable(DateTime64(3, 'UTC')) COMMENT 'End of the grant; NULL = none',
     fresh_at     Nullable(DateTime64(3, 'UTC')) COMMENT 'When the features were read, or up to when the changes are known to be complete, if that is later. An acknowledged event that is not loaded yet is not in them; NULL = no features were used',
-    gates        Array(Tuple(gate LowCardinality(String), pass UInt8, detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
+    gates        Array(Tuple(gate LowCardinality(String), pass UInt8, detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared; of an offer to everyone only its own',
     features     Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     repeats      UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )

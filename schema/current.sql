@@ -1264,7 +1264,7 @@ CREATE VIEW beckon.v_decisions
     `gates` Array(Tuple(
         gate LowCardinality(String),
         pass UInt8,
-        detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
+        detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared; of an offer to everyone only its own',
     `features` Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     `repeats` UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )
@@ -1296,7 +1296,7 @@ CREATE VIEW beckon.v_decisions_all
     `gates` Array(Tuple(
         gate LowCardinality(String),
         pass UInt8,
-        detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared',
+        detail String)) COMMENT 'Every gate in order, whether it let pass, and what it compared; of an offer to everyone only its own',
     `features` Map(LowCardinality(String), String) COMMENT 'Features that the rules of the site read, with their values',
     `repeats` UInt32 COMMENT 'Further requests of this minute with the same verdict'
 )
