@@ -460,6 +460,7 @@ CREATE TABLE beckon.loads
     `rows` UInt64 COMMENT 'Rows in the batch' CODEC(T64, ZSTD(1)),
     `first_received` DateTime64(3, 'UTC') COMMENT 'received_at of its first row' CODEC(Delta(8), ZSTD(1)),
     `last_received` DateTime64(3, 'UTC') COMMENT 'received_at of its last row' CODEC(Delta(8), ZSTD(1)),
+    `waited_ms` UInt64 COMMENT 'Milliseconds between its last row and this one, both by the clock of the sender' CODEC(T64, ZSTD(1)),
     `loaded_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When this row was written, by the clock of the server' CODEC(Delta(8), ZSTD(1)),
     `expires` Date DEFAULT today() + 90 COMMENT 'Day on which the row is deleted',
     INDEX by_time loaded_at TYPE minmax GRANULARITY 1

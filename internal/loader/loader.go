@@ -292,12 +292,12 @@ func (l *Loader) insertLedger(ctx context.Context, b *spool.Batch, refused []ref
 // insertMark writes the row of `loads` that the aggregator follows: only from then on may it look
 // at what the batch changed.
 func (l *Loader) insertMark(ctx context.Context, b *spool.Batch, rows int) error {
-	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".loads (table_name, spool, segment, rows, first_received, last_received)")
+	batch, err := l.conn.PrepareBatch(ctx, "INSERT INTO "+l.Database+".loads (table_name, spool, segment, rows, first_received, last_received, waited_ms)")
 	if err != nil {
 		return fmt.Errorf("prepare insert into loads: %w", err)
 	}
 	defer batch.Close()
-	if err := batch.Append(l.Table.name(), b.ID.Spool[:], b.ID.Segment, uint64(rows), b.First, b.Last); err != nil {
+	if err := batch.Append(l.Table.name(), b.ID.Spool[:], b.ID.Segment, uint64(rows), b.First, b.Last, uint64(max(0, time.Since(b.Last).Milliseconds()))); err != nil {
 		return fmt.Errorf("append load mark: %w", err)
 	}
 	if err := batch.Send(); err != nil {
