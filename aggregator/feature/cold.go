@@ -151,13 +151,7 @@ func (c *Cold) round() (site string, keys []Key) {
 func (c *Cold) read(ctx context.Context, site string, keys []Key) {
 	ctx, cancel := context.WithTimeout(ctx, coldTimeout)
 	defer cancel()
-	profiles, err := c.reader.Read(ctx, site, keys)
-	if err == nil {
-		now := c.now()
-		for i, k := range keys {
-			c.store.Put(k, profiles[i], now)
-		}
-	}
+	err := c.store.fill(ctx, c.reader, site, keys, c.now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil && len(c.failed)+len(keys) > maxFailed {

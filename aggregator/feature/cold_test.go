@@ -134,6 +134,28 @@ func TestWhoIsBeingReadIsNotReadTwice(t *testing.T) {
 	}
 }
 
+func TestWhoIsBeingReadIsKnown(t *testing.T) {
+	c := newCold(t)
+	release := make(chan struct{})
+	c.hold["demo"] = release
+	k := visitorOf("demo", 1)
+	first := c.ask(k)
+	c.over()
+	<-c.begun
+	if known := c.store.known([]Key{k, visitorOf("demo", 2)}); len(known) != 1 || known[0] != k {
+		t.Errorf("%d visitors are known, want the one whose profile is on its way", len(known))
+	}
+	close(release)
+	<-first.done
+	c.fail(errors.New("connection refused"))
+	other := c.ask(visitorOf("other", 1))
+	c.over()
+	<-other.done
+	if known := c.store.known([]Key{visitorOf("other", 1)}); len(known) != 0 || len(c.store.reading) != 0 {
+		t.Errorf("somebody who could not be read is known")
+	}
+}
+
 func TestWhoCouldNotBeReadIsNotAskedForAtOnce(t *testing.T) {
 	c := newCold(t)
 	c.fail(errors.New("connection refused"))

@@ -2,6 +2,7 @@ package feature_test
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"math"
 	"math/rand/v2"
@@ -309,4 +310,36 @@ func TestALateBatchHasThoseReadAgainWhoAreKnownAndNobodyElse(t *testing.T) {
 	if pageviews("gone") != 0 {
 		t.Error("somebody was read who has not been here for a minute and is in no store")
 	}
+}
+
+func TestBatchesThatAllComeLateDoNotHoldUpTheFeed(t *testing.T) {
+	s := newShop(t)
+	f, store := follow(t, s, nil)
+	eventually(t, "first look", func() bool { return !f.CompleteAt().IsZero() })
+	known := hash("known")
+	store.Put(key(known), &feature.Profile{}, time.Now())
+	s.reopen(func() time.Time { return time.Now().Add(-11 * time.Second) }) // what is appended now was so 11 s ago
+	n, began := 0, time.Now()
+	eventually(t, "the feed moves on between batches that are all late", func() bool {
+		n++
+		s.bring(newEvent(event.PageView, n, known, hash("s"), time.Now()))
+		return f.CompleteAt().After(began.Add(time.Second))
+	})
+	eventually(t, "who is known is read again", func() bool { return store.Get(key(known)).At(time.Now()).Pageviews1d == int64(n) })
+}
+
+func TestACollectorWhoseClockIsSlowIsNotLate(t *testing.T) {
+	s := newShop(t)
+	f, store := follow(t, s, nil)
+	eventually(t, "first look", func() bool { return !f.CompleteAt().IsZero() })
+	visitor := hash("nobody has asked for").Bytes()
+	for _, insert := range []string{
+		"INSERT INTO DB.visitor_changes (spool, segment, site, visitor, order_key, expires) SELECT 's', 1, 'demo', unhex('" + hex.EncodeToString(visitor[:]) + "'), '', today() + 1",
+		"INSERT INTO DB.loads (table_name, spool, segment, rows, first_received, last_received, waited_ms) SELECT 'events', 's', 1, 1, now64(3) - 60, now64(3) - 60, 200",
+	} {
+		if err := s.conn.Exec(t.Context(), strings.ReplaceAll(insert, "DB", db)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "who was there a moment ago by the collector's clock, a minute ago by ClickHouse's", func() bool { return store.Len() == 1 })
 }

@@ -34,7 +34,6 @@ const (
 	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
 
 	lateAfter = 10 * time.Second // a batch that waited so long for ClickHouse is part of a backlog
-	lateWait  = 5 * time.Second  // since it was loaded; then a look-up from before (coldTimeout) is over, and what it found in the store
 	lateRows  = 200_000          // of late batches that are taken together
 )
 
@@ -47,12 +46,13 @@ type batch struct {
 // load is a row of `loads`.
 type load struct {
 	batch
-	at   time.Time // by ClickHouse's clock
-	last time.Time // when its last event was received
-	rows uint64
+	at     time.Time // by ClickHouse's clock
+	rows   uint64
+	waited uint64 // milliseconds since its last event was received, by the collector's clock
 }
 
-func (l load) late() bool { return l.at.Sub(l.last) > lateAfter }
+// late says whether it brings what happened a while ago. One of counts alone changes nobody, so is soon done with.
+func (l load) late() bool { return l.rows > 0 && l.waited > uint64(lateAfter.Milliseconds()) }
 
 // Follower keeps a Store up to date: it watches `loads` for batches it has not processed, asks
 // which visitors they changed, and reads those visitors again. It follows batches and not a clock,
@@ -71,7 +71,7 @@ type Follower struct {
 
 	mu        sync.Mutex          // of these two, which Run alone changes
 	processed map[batch]time.Time // when they were loaded, by ClickHouse's clock
-	looked    time.Time           // ClickHouse's clock at the last look that was completed; zero before
+	looked    time.Time           // by ClickHouse's clock: what was loaded before is in the store; zero before the first look
 
 	late     []load // late batches that are being processed
 	lateKeys []Key  // who of them is still to be read again
@@ -115,7 +115,7 @@ func (f *Follower) resume(head snapshotHead) {
 	}
 }
 
-// Begun is closed after the first completed look. No visitor may be read into the store before:
+// Begun is closed after the first look. No visitor may be read into the store before:
 // that look takes for granted that the store is empty.
 func (f *Follower) Begun() <-chan struct{} { return f.begun }
 
@@ -147,9 +147,8 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// poll processes the batches that were loaded since the last completed look, the newest few of them: there can be more
-// to read than any one deadline allows, and what is done need not be done again. The late ones come last. The look
-// is complete, and CompleteAt moves, when none is left.
+// poll processes the batches that were loaded since the last look, the newest few of them: there can be more to read
+// than any one deadline allows, and what is done need not be done again. The late ones come last.
 func (f *Follower) poll(ctx context.Context) error {
 	start := f.now()
 	fresh, clock, err := f.newLoads(ctx)
@@ -169,35 +168,67 @@ func (f *Follower) poll(ctx context.Context) error {
 		f.mu.Unlock()
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
-	slices.Reverse(fresh) // who has just done something comes first
-	var late []load
-	fresh = slices.DeleteFunc(fresh, func(l load) bool {
-		if l.late() {
-			late = append(late, l)
-		}
-		return l.late()
-	})
-	group := upTo(groupRows, fresh[:min(len(fresh), groupSize)])
+	if err := f.work(ctx, fresh); err != nil {
+		return err
+	}
+	f.moveOn(start, clock, fresh)
+	f.begin.Do(func() { close(f.begun) })
+	return nil
+}
+
+// work does as much of the batches as is for one look.
+func (f *Follower) work(ctx context.Context, fresh []load) error {
+	now, late := inTurn(fresh)
+	group := upTo(groupRows, now[:min(len(now), groupSize)])
 	if err := f.process(ctx, group); err != nil {
 		return err
 	}
-	if len(group) < len(fresh) {
+	if len(group) < len(now) || len(late) == 0 {
 		return nil // look again first: a newer one may be there
 	}
-	if len(late) > 0 {
-		return f.catchUp(ctx, late, clock)
+	return f.catchUp(ctx, late)
+}
+
+// inTurn tells the late ones of batches from the others. Of these the newest comes first: who has just done something.
+// Of the late ones the oldest does, by which moveOn goes.
+func inTurn(fresh []load) (now, late []load) {
+	for _, l := range fresh {
+		if l.late() {
+			late = append(late, l)
+		} else {
+			now = append(now, l)
+		}
 	}
+	slices.Reverse(now)
+	return now, late
+}
+
+// moveOn notes how far a look has come that found these batches, the oldest first: up to the oldest that is still
+// to be done. So a backlog that takes hours, where there is always something left, holds up neither CompleteAt nor
+// the forgetting of what is done.
+func (f *Follower) moveOn(start, clock time.Time, fresh []load) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	to := clock
+	for _, l := range fresh {
+		if _, done := f.processed[l.batch]; !done {
+			to = l.at
+			break
+		}
+	}
+	if to.Before(f.looked) { // its row was seen late: newLoads looks back that far
+		to = f.looked
+	}
+	if to.After(clock) { // which was set back
+		to = clock
+	}
+	f.looked = to
 	for b, at := range f.processed {
-		if clock.Sub(at) > 2*loadsLookBack {
+		if to.Sub(at) > 2*loadsLookBack {
 			delete(f.processed, b)
 		}
 	}
-	f.looked = clock
-	f.mu.Unlock()
-	f.begin.Do(func() { close(f.begun) })
-	f.completeAt.Store(start.UnixMilli())
-	return nil
+	f.completeAt.Store(start.Add(to.Sub(clock)).UnixMilli())
 }
 
 // upTo is the first of some batches, as many as have that many rows together.
@@ -227,19 +258,16 @@ func (f *Follower) process(ctx context.Context, group []load) error {
 	return nil
 }
 
-// catchUp does a little for the late batches; the next look goes on.
-func (f *Follower) catchUp(ctx context.Context, late []load, clock time.Time) error {
+// catchUp does a little for the late batches; the next look goes on. A read that began before one of them was loaded
+// and ends after this is no trouble: its visitors are known to the store, and the later of two reads stays.
+func (f *Follower) catchUp(ctx context.Context, late []load) error {
 	if len(f.late) == 0 {
-		settled := slices.DeleteFunc(late, func(l load) bool { return clock.Sub(l.at) < lateWait })
-		if len(settled) == 0 {
-			return nil
-		}
-		group := upTo(lateRows, settled[:min(len(settled), groupSize)])
+		group := upTo(lateRows, late[:min(len(late), groupSize)])
 		keys, err := f.changedVisitors(ctx, group)
 		if err != nil {
 			return err
 		}
-		f.late, f.lateKeys = group, slices.DeleteFunc(keys, func(k Key) bool { return !f.store.Has(k) })
+		f.late, f.lateKeys = group, f.store.known(keys)
 	}
 	n := min(len(f.lateKeys), chunk)
 	if err := f.refresh(ctx, f.lateKeys[:n]); err != nil {
@@ -261,7 +289,7 @@ func (f *Follower) remember(loads []load) {
 }
 
 // newLoads returns the batches that are not processed, the oldest first, and ClickHouse's clock. It
-// looks back beyond the last completed look, since a row of `loads` is seen a little after its time;
+// looks back beyond how far the last look came, since a row of `loads` is seen a little after its time;
 // however long ago that look was, nothing in between is missed.
 func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
@@ -279,7 +307,7 @@ func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time,
 			spool string
 			l     load
 		)
-		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows, &l.last); err != nil {
+		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows, &l.waited); err != nil {
 			return nil, clock, fmt.Errorf("scan loaded batch: %w", err)
 		}
 		copy(l.spool[:], spool)
@@ -316,13 +344,8 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 		}
 		part := keys[:n]
 		keys = keys[n:]
-		profiles, err := f.read(ctx, part)
-		if err != nil {
+		if err := f.read(ctx, part); err != nil {
 			return err
-		}
-		now := f.now()
-		for i, k := range part {
-			f.store.Put(k, profiles[i], now)
 		}
 		if f.changed != nil {
 			f.changed(ctx, part)
@@ -331,10 +354,10 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 	return nil
 }
 
-func (f *Follower) read(ctx context.Context, part []Key) ([]*Profile, error) {
+func (f *Follower) read(ctx context.Context, part []Key) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	return f.reader.Read(ctx, part[0].Site, part)
+	return f.store.fill(ctx, f.reader, part[0].Site, part, f.now)
 }
 
 // scanKeys reads (site, visitor) rows, which the query orders by site.

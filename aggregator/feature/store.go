@@ -1,7 +1,9 @@
 package feature
 
 import (
+	"context"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type Store struct {
 	rotated           time.Time
 	limit             int // profiles in one generation
 	suppressed        Suppressed
+	reading           map[privacy.ID]int      // visitors whose profiles are on their way from ClickHouse, by how many reads
 	onServe           func(privacy.ID, Serve) // told of each first serve once it is here; nil: nobody is
 
 	older *ristretto.Cache[[]byte, *Profile]
@@ -61,7 +64,7 @@ func NewStore(recent int) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{current: map[privacy.ID]*Profile{}, limit: max(1, recent/2), older: older, suppressed: nobody{}}, nil
+	return &Store{current: map[privacy.ID]*Profile{}, limit: max(1, recent/2), older: older, suppressed: nobody{}, reading: map[privacy.ID]int{}}, nil
 }
 
 // Refuse says whom the store keeps nothing of. It is called before anything else.
@@ -100,18 +103,62 @@ func (s *Store) Find(name privacy.ID) *Profile {
 	return nil
 }
 
-// Has says whether the profile of k is in memory.
-func (s *Store) Has(k Key) bool {
+// known returns those of keys whose profiles are in memory or about to be: fill is reading them, perhaps as they
+// were a moment ago.
+func (s *Store) known(keys []Key) []Key {
+	var known, rest []Key
+	for _, k := range keys {
+		if s.has(k) {
+			known = append(known, k)
+		} else {
+			rest = append(rest, k)
+		}
+	}
+	s.older.Wait() // who was on the way there is found now
+	return append(known, slices.DeleteFunc(rest, func(k Key) bool { return !s.has(k) })...)
+}
+
+func (s *Store) has(k Key) bool {
 	name := s.suppressed.Name(k)
 	s.mu.RLock()
 	_, inCurrent := s.current[name]
 	_, inPrevious := s.previous[name]
+	reading := s.reading[name] > 0
 	s.mu.RUnlock()
-	if inCurrent || inPrevious {
+	if inCurrent || inPrevious || reading {
 		return true
 	}
 	_, older := s.older.Get(bytesOf(name))
 	return older
+}
+
+// fill reads the profiles of keys, which are all of one site, and puts them into the store.
+func (s *Store) fill(ctx context.Context, r ProfileReader, site string, keys []Key, now func() time.Time) error {
+	names := make([]privacy.ID, len(keys))
+	for i, k := range keys {
+		names[i] = s.suppressed.Name(k)
+	}
+	s.count(names, 1)
+	defer s.count(names, -1)
+	profiles, err := r.Read(ctx, site, keys)
+	if err != nil {
+		return err
+	}
+	at := now()
+	for i, k := range keys {
+		s.Put(k, profiles[i], at)
+	}
+	return nil
+}
+
+func (s *Store) count(names []privacy.ID, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if s.reading[name] += n; s.reading[name] == 0 {
+			delete(s.reading, name)
+		}
+	}
 }
 
 // promote moves p into the current generation, unless a newer profile got there first.

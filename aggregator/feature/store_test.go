@@ -49,6 +49,19 @@ func TestStoreHandsTheOldToRistretto(t *testing.T) {
 	}
 }
 
+func TestStoreKnowsWhomItIsHandingToRistretto(t *testing.T) {
+	s := newTestStore(t, 20_000)
+	now := time.Now()
+	var keys []Key
+	for n := range 20_001 { // the last has half of them handed over
+		s.Put(storeKey(n), &Profile{ReadAt: now}, now)
+		keys = append(keys, storeKey(n))
+	}
+	if known := s.known(append(keys, storeKey(20_001))); len(known) != len(keys) {
+		t.Errorf("%d visitors are known, want the 20,001 that were put in", len(known))
+	}
+}
+
 func TestStoreKeepsTheProfileThatWasReadLater(t *testing.T) {
 	s := newTestStore(t, 100)
 	now := time.Now()

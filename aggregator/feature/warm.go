@@ -69,13 +69,8 @@ func (w *Warmer) read(ctx context.Context) (visitors int, err error) {
 		for n < len(keys) && n < chunk && keys[n].Site == keys[0].Site {
 			n++
 		}
-		profiles, err := w.reader.Read(ctx, keys[0].Site, keys[:n])
-		if err != nil {
+		if err := w.store.fill(ctx, w.reader, keys[0].Site, keys[:n], time.Now); err != nil {
 			return visitors, err
-		}
-		now := time.Now()
-		for i, k := range keys[:n] {
-			w.store.Put(k, profiles[i], now)
 		}
 		visitors, keys = visitors+n, keys[n:]
 	}
