@@ -290,7 +290,7 @@ func (s *storefront) ask(f *fresh, warm, cold []string, c *config) error {
 }
 
 // probe sends new visitors, and returns how long each waited from the acknowledgement of its first event to a decision
-// that knows it.
+// that knows it, probeWithin for who gave up.
 func (s *storefront) probe(d time.Duration) ([]time.Duration, error) {
 	var mu sync.Mutex
 	var took []time.Duration
@@ -301,10 +301,8 @@ func (s *storefront) probe(d time.Duration) ([]time.Duration, error) {
 			cookie, _ := s.someone()
 			err := s.view(cookie)
 			acknowledged := time.Now()
-			for reason := ""; err == nil && reason != "TARGETING_MATCH"; time.Sleep(pollEvery) {
-				if reason, err = s.decide(cookie); err == nil && time.Since(acknowledged) > probeWithin {
-					err = fmt.Errorf("a visitor who came is still %s after %s", reason, probeWithin)
-				}
+			for reason := ""; err == nil && reason != "TARGETING_MATCH" && time.Since(acknowledged) < probeWithin; time.Sleep(pollEvery) {
+				reason, err = s.decide(cookie)
 			}
 			mu.Lock()
 			defer mu.Unlock()
