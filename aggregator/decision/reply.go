@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"beckon/aggregator/eligibility"
 	"beckon/internal/event"
 	"beckon/internal/site"
 )
@@ -41,7 +40,7 @@ type Offer struct {
 	Combinable   bool     `json:"combinable"`
 }
 
-// appendReply appends the JSON of newReply. Nothing in it needs to be escaped but what the shop's own words are, and
+// appendReply appends the answer, a Reply, as JSON. Nothing in it needs to be escaped but what the shop's own words are, and
 // those are spelled once for each sites file.
 func (ans *answer) appendReply(b []byte) []byte {
 	v := &ans.verdict
@@ -80,23 +79,6 @@ func appendText(b []byte, s string) []byte {
 		return append(b, "null"...)
 	}
 	return append(append(append(b, '"'), s...), '"')
-}
-
-// newReply is the answer as a value.
-func newReply(siteID string, v *eligibility.Verdict, token string, freshAt time.Time) Reply {
-	r := Reply{
-		Site: siteID, Eligible: v.Eligible, Reason: v.Reason.String(), Personalised: v.Personalised,
-		Arm: textOrNull(string(v.Arm)), Rule: textOrNull(v.Rule), FreshAt: instant(freshAt),
-	}
-	if !v.DecisionID.IsZero() {
-		r.DecisionID = textOrNull(v.DecisionID.Hex())
-	}
-	if v.Eligible {
-		r.Offer = newOffer(v.Offer)
-		r.Token, r.ExpiresAt = textOrNull(token), instant(v.ValidUntil)
-		r.Disclosure = textOrNull(v.Offer.Disclosure)
-	}
-	return r
 }
 
 func newOffer(o *site.Offer) *Offer {

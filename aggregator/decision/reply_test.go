@@ -63,3 +63,20 @@ sites:
 		t.Fatalf("only %d answers were compared", compared)
 	}
 }
+
+// newReply is the answer as a value.
+func newReply(siteID string, v *eligibility.Verdict, token string, freshAt time.Time) Reply {
+	r := Reply{
+		Site: siteID, Eligible: v.Eligible, Reason: v.Reason.String(), Personalised: v.Personalised,
+		Arm: textOrNull(string(v.Arm)), Rule: textOrNull(v.Rule), FreshAt: instant(freshAt),
+	}
+	if !v.DecisionID.IsZero() {
+		r.DecisionID = textOrNull(v.DecisionID.Hex())
+	}
+	if v.Eligible {
+		r.Offer = newOffer(v.Offer)
+		r.Token, r.ExpiresAt = textOrNull(token), instant(v.ValidUntil)
+		r.Disclosure = textOrNull(v.Offer.Disclosure)
+	}
+	return r
+}

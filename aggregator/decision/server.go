@@ -208,8 +208,8 @@ const (
 
 func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 	private(ctx)
-	program := s.Program()
-	if refused := s.withinRate(ctx, program.File(), bearer(&ctx.Request.Header)); refused != nil {
+	program, key := s.Program(), bearer(&ctx.Request.Header)
+	if refused := s.withinRate(ctx, program.File(), key); refused != nil {
 		s.refuse(ctx, refused)
 		return
 	}
@@ -229,7 +229,7 @@ func (s *Server) handleDecision(ctx *fasthttp.RequestCtx) {
 		s.refuseMethod(ctx, allowsGet)
 		return
 	}
-	a, refused := s.admit(ctx, program, st, bearer(&ctx.Request.Header))
+	a, refused := s.admit(ctx, program, st, key)
 	explain := string(ctx.QueryArgs().Peek("explain")) == "1"
 	if refused == nil && explain && !a.byKey {
 		refused = badServerKey // what a rule looks at is the shop's, not the shopper's

@@ -13,7 +13,6 @@ import (
 
 // shop is a site with all that an answer for it needs, made once per sites file.
 type shop struct {
-	site    *site.Site
 	keys    *keyring.Site
 	names   cookie.Names
 	answers [eligibility.ReasonCount]prometheus.Counter // by reason
@@ -24,7 +23,7 @@ type shop struct {
 // wording is what every answer says alike of an offer, as JSON.
 type wording struct{ offer, disclosure []byte }
 
-// shops are those of one program. They never change.
+// shops are those of one program. Nothing in them changes but what is counted.
 type shops struct {
 	program *eligibility.Program
 	bySite  map[*site.Site]*shop
@@ -48,7 +47,7 @@ func (s *Server) openShops(p *eligibility.Program) *shops {
 			s.Log.Error("site has no keys", "site", st.ID, "error", err)
 			continue
 		}
-		sh := &shop{site: st, keys: keys, names: cookie.NamesOf(st), offers: make(map[*site.Offer]wording, len(st.Offers))}
+		sh := &shop{keys: keys, names: cookie.NamesOf(st), offers: make(map[*site.Offer]wording, len(st.Offers))}
 		for r := eligibility.Match; r < eligibility.ReasonCount; r++ {
 			sh.answers[r] = s.m.decisions.WithLabelValues(st.ID, r.String())
 		}

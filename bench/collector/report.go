@@ -10,13 +10,13 @@ import (
 	"beckon/bench/contest"
 )
 
-func (r *result) find(name string) *turns {
+func (r *result) find(name string) *contest.Turns {
 	for i := range r.Contests {
 		if r.Contests[i].Name == name {
 			return &r.Contests[i]
 		}
 	}
-	return &turns{}
+	return &contest.Turns{}
 }
 
 func (r *result) bars() contest.Bars {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,20 +29,11 @@ type result struct {
 	Command  string
 	Took     time.Duration
 	Fsync    latency
-	Contests []turns
+	Contests []contest.Turns
 	Batches  batches
 	Paced    paced
 	PacedBy  latency // fsync beside it
 	Threads  string  // what the collector's runtime says of itself
-}
-
-// turns are those of one server.
-type turns struct {
-	Name                    string
-	PerSec                  []float64 // one for each turn
-	CPU                     []float64 // microseconds of processor time for a request
-	Errors                  int
-	ResidentMiB, HighestMiB float64
 }
 
 type batches struct {
@@ -113,7 +103,7 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 			return err
 		}
 		servers = append(servers, s)
-		r.Contests = append(r.Contests, turns{Name: s.Name})
+		r.Contests = append(r.Contests, contest.Turns{Name: s.Name})
 	}
 	cookie := servers[len(servers)-1].cookie // as long as any other
 	for round := range c.Rounds {
@@ -122,25 +112,16 @@ func (c *runCmd) pixels(ctx context.Context, r *result) error {
 			if s.cookie != "" {
 				own = s.cookie
 			}
-			used := s.Busy()
-			perSec, requests, failed, err := c.wrk(ctx, s.Addr, own)
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.Name, err)
-			}
-			k := &r.Contests[i]
-			k.PerSec = append(k.PerSec, perSec)
-			k.CPU = append(k.CPU, float64((s.Busy()-used).Microseconds())/requests)
-			k.Errors += failed
-			if k.ResidentMiB, k.HighestMiB, err = s.Memory(); err != nil {
+			turn := func() (contest.Counted, error) { return c.wrk(ctx, s, own) }
+			if err := r.Contests[i].Take(s.Server, round, c.Rounds, turn); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-24s %9.0f/s\n", round+1, c.Rounds, s.Name, perSec)
 		}
 	}
 	observed := servers[3]
 	r.Threads = observed.Metric("go_sched_gomaxprocs_threads")
 	return c.profile(observed, "pixels", func() error {
-		_, _, _, err := c.wrk(ctx, observed.Addr, observed.cookie)
+		_, err := c.wrk(ctx, observed, observed.cookie)
 		return err
 	})
 }
@@ -164,33 +145,13 @@ func (c *runCmd) profileOf(part string) string {
 	return strings.TrimSuffix(c.Profile, ending) + "-" + part + ending
 }
 
-var (
-	wrkRate   = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
-	wrkTotal  = regexp.MustCompile(`([0-9]+) requests in`)
-	wrkFailed = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)`)
-)
-
 // wrk is one turn.
-func (c *runCmd) wrk(ctx context.Context, addr, cookie string) (perSec, requests float64, failed int, err error) {
-	args := []string{"-t1", "-c" + strconv.Itoa(c.Connections), "-d" + strconv.Itoa(int(c.Duration.Seconds())) + "s", "-H", "Cookie: theme=dark; " + cookie}
+func (c *runCmd) wrk(ctx context.Context, s *server, cookie string) (contest.Counted, error) {
+	args := []string{"-H", "Cookie: theme=dark; " + cookie}
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
-	out, err := contest.Pinned(ctx, c.Load, "wrk", append(args, "http://"+addr+pixelURI)...).Output()
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("wrk: %w", err)
-	}
-	number := func(re *regexp.Regexp) float64 {
-		if m := re.FindSubmatch(out); m != nil {
-			n, _ := strconv.ParseFloat(string(m[1]), 64)
-			return n
-		}
-		return 0
-	}
-	if requests = number(wrkTotal); requests == 0 {
-		return 0, 0, 0, fmt.Errorf("wrk counted no request: %s", out)
-	}
-	return number(wrkRate), requests, int(number(wrkFailed)), nil
+	return contest.Wrk(ctx, c.Load, c.Connections, c.Duration, append(args, "http://"+s.Addr+pixelURI)...)
 }
 
 // batches posts batches of 20 events while the duplicate window is full.

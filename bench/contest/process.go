@@ -26,6 +26,8 @@ type Server struct {
 	Admin string // of a service of ours, "" of others
 	Dir   string // removed by Stop
 	Cmd   *exec.Cmd
+
+	Beside *Server // a second process that belongs to it on the same core, or nil
 }
 
 // Pinned is a command on one core, which ends with us.
@@ -75,6 +77,7 @@ func (s *Server) Stop() {
 	}
 	_ = s.Cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.Cmd.Wait() // it says how it ended by what it printed
+	s.Beside.Stop()
 	if s.Dir != "" {
 		os.RemoveAll(s.Dir)
 	}
@@ -102,8 +105,11 @@ func (s *Server) Memory() (now, highest float64, err error) {
 	return now, highest, nil
 }
 
-// Busy returns the processor time that the server and its children have used.
+// Busy returns the processor time that the server, its children and what is beside it have used.
 func (s *Server) Busy() time.Duration {
+	if s == nil {
+		return 0
+	}
 	pids := []string{strconv.Itoa(s.Cmd.Process.Pid)}
 	if children, err := os.ReadFile(fmt.Sprintf("/proc/%s/task/%s/children", pids[0], pids[0])); err == nil {
 		pids = append(pids, strings.Fields(string(children))...)
@@ -121,7 +127,7 @@ func (s *Server) Busy() time.Duration {
 			ticks += user + system
 		}
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond // of the kernel's clock, 100 a second
+	return time.Duration(ticks)*10*time.Millisecond + s.Beside.Busy() // ticks are the kernel's, 100 a second
 }
 
 // Metric returns one line's value of a service's metrics page.

@@ -34,7 +34,7 @@ type runCmd struct {
 	Dir         string        `help:"Where spools and logs go; a new folder in the system's place for temporary files." placeholder:"DIR"`
 	Out         string        `default:"bench/results" help:"Folder of the results." placeholder:"DIR"`
 	Only        string        `default:"" enum:",peers,memory,evaluation" help:"One part only, and nothing written."`
-	Profile     string        `help:"Where a CPU profile of the endpoint's last turn goes." placeholder:"FILE"`
+	Profile     string        `help:"Write a CPU profile of the endpoint to this file, of one more turn, which is not counted." placeholder:"FILE"`
 }
 
 func main() {

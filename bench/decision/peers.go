@@ -27,15 +27,7 @@ type ask struct{ path, cookie, body string }
 // peer is one of those that take turns.
 type peer struct {
 	*contest.Server
-	asks   []ask
-	beside *contest.Server // a second process that belongs to it
-}
-
-func (p *peer) stop() {
-	p.Stop()
-	if p.beside != nil {
-		p.beside.Stop()
-	}
+	asks []ask
 }
 
 // startAggregator starts the endpoint with its visitors in memory. The first request of each visitor, which is
@@ -117,7 +109,6 @@ func startWebdis(ctx context.Context, c *runCmd, answers [][]byte) (*peer, error
 	if err := redis.Cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start redis: %w", err)
 	}
-	p := &peer{beside: redis}
 	config := fmt.Sprintf(`{"redis_host":"127.0.0.1","redis_port":%d,"http_host":"127.0.0.1","http_port":%d,"threads":1,"pool_size":20,"daemonize":false,"verbosity":0,"logfile":%q}`,
 		redisPort, httpPort, filepath.Join(dir, "webdis.log"))
 	file := filepath.Join(dir, "webdis.json")
@@ -129,7 +120,9 @@ func startWebdis(ctx context.Context, c *runCmd, answers [][]byte) (*peer, error
 		redis.Stop()
 		return nil, err
 	}
-	p.Server = &contest.Server{Name: "webdis and Redis", Addr: fmt.Sprintf("127.0.0.1:%d", httpPort), Dir: dir, Cmd: contest.Pinned(ctx, c.Server, "webdis", file)}
+	p := &peer{Server: &contest.Server{
+		Name: "webdis and Redis", Beside: redis, Addr: fmt.Sprintf("127.0.0.1:%d", httpPort), Dir: dir, Cmd: contest.Pinned(ctx, c.Server, "webdis", file),
+	}}
 	if err := p.Cmd.Start(); err != nil {
 		redis.Stop()
 		return nil, fmt.Errorf("start webdis: %w", err)
@@ -138,7 +131,7 @@ func startWebdis(ctx context.Context, c *runCmd, answers [][]byte) (*peer, error
 		p.asks = append(p.asks, ask{path: fmt.Sprintf("/GET/v%d.txt?type=application/json", i)})
 	}
 	if err := contest.Listens(p.Addr, 5*time.Second); err != nil {
-		p.stop()
+		p.Stop()
 		return nil, err
 	}
 	return p, nil
@@ -211,17 +204,17 @@ func startOPA(ctx context.Context, c *runCmd) (*peer, error) {
 		return nil, fmt.Errorf("start OPA: %w", err)
 	}
 	if err := contest.Listens(p.Addr, 10*time.Second); err != nil {
-		p.stop()
+		p.Stop()
 		return nil, err
 	}
 	resp, err := http.Post("http://"+p.Addr+p.asks[0].path, "application/json", strings.NewReader(p.asks[0].body))
 	if err != nil {
-		p.stop()
+		p.Stop()
 		return nil, fmt.Errorf("ask OPA: %w", err)
 	}
 	defer resp.Body.Close()
 	if b, _ := io.ReadAll(resp.Body); !strings.Contains(string(b), `"eligible":true`) {
-		p.stop()
+		p.Stop()
 		return nil, fmt.Errorf("OPA says %s: %s", resp.Status, b)
 	}
 	return p, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,18 +27,9 @@ type result struct {
 	Command    string
 	Took       time.Duration
 	AnswerSize int // bytes
-	Peers      []turns
+	Peers      []contest.Turns
 	Memory     size
 	Evaluation []evaluation
-}
-
-// turns are those of one server.
-type turns struct {
-	Name                    string
-	PerSec                  []float64 // one for each turn
-	CPU                     []float64 // microseconds of processor time for a request
-	Errors                  int
-	ResidentMiB, HighestMiB float64
 }
 
 // evaluation is what the rules cost alone.
@@ -93,7 +85,7 @@ func (c *runCmd) peers(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	defer aggregator.stop()
+	defer aggregator.Stop()
 	answers, err := aggregator.answers(ctx)
 	if err != nil {
 		return err
@@ -103,51 +95,37 @@ func (c *runCmd) peers(ctx context.Context, r *result) error {
 	if err != nil {
 		return err
 	}
-	defer bare.stop()
+	defer bare.Stop()
 	bare.asks = aggregator.asks // the same bytes to both
 	webdis, err := startWebdis(ctx, c, answers)
 	if err != nil {
 		return err
 	}
-	defer webdis.stop()
+	defer webdis.Stop()
 	opa, err := startOPA(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer opa.stop()
+	defer opa.Stop()
 
 	all := []*peer{bare, webdis, opa, aggregator}
 	for _, p := range all {
-		r.Peers = append(r.Peers, turns{Name: p.Name})
+		r.Peers = append(r.Peers, contest.Turns{Name: p.Name})
 	}
 	for round := range c.Rounds {
 		for i, p := range all {
-			if p == aggregator && round == c.Rounds-1 && c.Profile != "" {
-				go contest.CPUProfile(p.Server, c.Duration-time.Second, c.Profile)
-			}
-			used := p.busy()
-			perSec, requests, failed, err := c.turn(ctx, p)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p.Name, err)
-			}
-			k := &r.Peers[i]
-			k.PerSec = append(k.PerSec, perSec)
-			k.CPU = append(k.CPU, float64((p.busy()-used).Microseconds())/requests)
-			k.Errors += failed
-			if k.ResidentMiB, k.HighestMiB, err = p.Memory(); err != nil {
+			if err := r.Peers[i].Take(p.Server, round, c.Rounds, func() (contest.Counted, error) { return c.turn(ctx, p) }); err != nil {
 				return err
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-18s %9.0f/s\n", round+1, c.Rounds, p.Name, perSec)
 		}
 	}
-	return nil
-}
-
-func (p *peer) busy() time.Duration {
-	if p.beside != nil {
-		return p.Busy() + p.beside.Busy()
+	if c.Profile == "" {
+		return nil
 	}
-	return p.Busy()
+	written := make(chan error, 1) // of one more turn, which is not counted: being looked at costs time
+	go func() { written <- contest.CPUProfile(aggregator.Server, c.Duration, c.Profile) }()
+	_, err = c.turn(ctx, aggregator)
+	return errors.Join(err, <-written)
 }
 
 // memory fills a store with visitors and asks what they take.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 
 	"beckon/bench/contest"
@@ -48,35 +46,15 @@ end
 	return b.String()
 }
 
-var (
-	wrkRate   = regexp.MustCompile(`Requests/sec: +([0-9.]+)`)
-	wrkTotal  = regexp.MustCompile(`([0-9]+) requests in`)
-	wrkFailed = regexp.MustCompile(`Non-2xx or 3xx responses: ([0-9]+)`)
-)
-
 // turn is one turn of a server.
-func (c *runCmd) turn(ctx context.Context, p *peer) (perSec, requests float64, failed int, err error) {
+func (c *runCmd) turn(ctx context.Context, p *peer) (contest.Counted, error) {
 	file := filepath.Join(c.Dir, "asks.lua")
 	if err := os.WriteFile(file, []byte(script(p.asks)), 0o600); err != nil {
-		return 0, 0, 0, fmt.Errorf("write %s: %w", file, err)
+		return contest.Counted{}, fmt.Errorf("write %s: %w", file, err)
 	}
-	args := []string{"-t1", "-c" + strconv.Itoa(c.Connections), "-d" + strconv.Itoa(int(c.Duration.Seconds())) + "s", "-s", file}
+	args := []string{"-s", file}
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
-	out, err := contest.Pinned(ctx, c.Load, "wrk", append(args, "http://"+p.Addr)...).Output()
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("wrk: %w", err)
-	}
-	number := func(re *regexp.Regexp) float64 {
-		if m := re.FindSubmatch(out); m != nil {
-			n, _ := strconv.ParseFloat(string(m[1]), 64)
-			return n
-		}
-		return 0
-	}
-	if requests = number(wrkTotal); requests == 0 {
-		return 0, 0, 0, fmt.Errorf("wrk counted no request: %s", out)
-	}
-	return number(wrkRate), requests, int(number(wrkFailed)), nil
+	return contest.Wrk(ctx, c.Load, c.Connections, c.Duration, append(args, "http://"+p.Addr)...)
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"beckon/bench/contest"
 	"beckon/internal/spool"
 	"beckon/schema"
 )
@@ -76,14 +76,9 @@ func compareLoader(ctx context.Context, c *Config, r *report) (err error) {
 	}
 	r.line("\n## Loader beside a bare column-wise insert: %d rows in %d batches, %d rounds in turns\n\n| | rows/s, median |\n|---|---|", records, len(batches), c.Rounds)
 	r.line("| loader: read, check, insert, ledger, mark, done | %.0f |\n| bare insert of the same rows | %.0f |\n| ratio, median of the rounds | %.2f |",
-		median(loaderSpeeds), median(bareSpeeds), median(ratios))
-	r.bar("loader, of a bare insert of the same rows", median(ratios), "at least 0.8", median(ratios) >= 0.8)
+		contest.Median(loaderSpeeds), contest.Median(bareSpeeds), contest.Median(ratios))
+	r.bar("loader, of a bare insert of the same rows", contest.Median(ratios), "at least 0.8", contest.Median(ratios) >= 0.8)
 	return nil
-}
-
-func median(list []float64) float64 {
-	sorted := slices.Sorted(slices.Values(list))
-	return sorted[len(sorted)/2]
 }
 
 // Of the run in hand: a run takes what it needs first, and then begins.
