@@ -17,7 +17,6 @@ type Limits struct{ Client, Site int }
 const (
 	limitBurst  = 20 * time.Second // how much of each rate may come at once
 	limitPlaces = 1 << 17          // clients in debt at once, before the smallest debts are forgotten: 2 MiB
-	tidyEvery   = 5 * time.Second
 )
 
 // limits knows who asked how often. Addresses go in and nothing comes out: see package limit.
@@ -41,20 +40,6 @@ func newLimits(c Limits, r prometheus.Registerer) *limits {
 		ConstLabels: prometheus.Labels{"by": "client"},
 	}, func() float64 { return float64(l.clients.Forgotten()) }))
 	return l
-}
-
-// tidy keeps the seed of the table young until done is closed.
-func (l *limits) tidy(done <-chan struct{}) {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-			l.clients.Tidy(time.Since(l.started))
-		}
-	}
 }
 
 // withinRate refuses a client that asks too often, before anything of the question is read. A shop's server is

@@ -31,6 +31,7 @@ import (
 	"beckon/internal/cors"
 	"beckon/internal/framing"
 	"beckon/internal/keyring"
+	"beckon/internal/limit"
 	"beckon/internal/privacy"
 	"beckon/internal/proxy"
 	"beckon/internal/service"
@@ -113,7 +114,7 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go s.limits.tidy(done)
+	go limit.KeepTidy(done, func() time.Duration { return time.Since(s.limits.started) }, s.limits.clients)
 	return s.http.Serve(framing.Patient{Listener: l})
 }
 

@@ -23,9 +23,6 @@ const limitBurst = 20 * time.Second
 // forgotten: 2 MiB for each of the two.
 const limitPlaces = 1 << 17
 
-// tidyEvery is how often the tables look whether their seed is old.
-const tidyEvery = 5 * time.Second
-
 // limits knows who came how often. Addresses go in and nothing comes out: see package limit. The site's own
 // bucket stands with its tenant.
 type limits struct {
@@ -81,22 +78,6 @@ func (s *Server) tooOften(ctx *fasthttp.RequestCtx, wait time.Duration, count pr
 	count.Inc()
 	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, limit.RetryAfter(wait))
 	return RateLimited
-}
-
-// tidyLimits keeps the seeds of the tables young until done is closed.
-func (s *Server) tidyLimits(done <-chan struct{}) {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-			now := s.config.Now().Sub(s.started)
-			s.limits.clients.Tidy(now)
-			s.limits.networks.Tidy(now)
-		}
-	}
 }
 
 // withinRate refuses who comes too often, before anything of the request is read. A shop's server is one

@@ -31,6 +31,7 @@ import (
 	"beckon/internal/event"
 	"beckon/internal/framing"
 	"beckon/internal/keyring"
+	"beckon/internal/limit"
 	"beckon/internal/privacy"
 	"beckon/internal/proxy"
 	"beckon/internal/service"
@@ -155,7 +156,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go s.tidyLimits(done)
+	go limit.KeepTidy(done, func() time.Duration { return s.config.Now().Sub(s.started) }, s.limits.clients, s.limits.networks)
 	if err := s.http.Serve(framing.Patient{Listener: ln}); err != nil {
 		return fmt.Errorf("serve events: %w", err)
 	}

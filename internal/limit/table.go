@@ -162,6 +162,25 @@ func (t *Table) Tidy(now time.Duration) {
 	}
 }
 
+// tidyEvery is soon enough after a seed is an hour old, and rare enough to cost nothing.
+const tidyEvery = 5 * time.Second
+
+// KeepTidy calls Tidy of the tables, by the clock that their callers use, until done is closed.
+func KeepTidy(done <-chan struct{}, now func() time.Duration, tables ...*Table) {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+			for _, t := range tables {
+				t.Tidy(now())
+			}
+		}
+	}
+}
+
 // Forgotten counts the debts that were forgotten for want of room.
 func (t *Table) Forgotten() uint64 {
 	if t == nil {
