@@ -24,7 +24,6 @@ func (s *stack) shop(seed uint64, events int, onAck func(shoppers.Ack)) (shopper
 
 func TestEveryAcknowledgedEventIsStoredAndCountedOnce(t *testing.T) {
 	s := newStack(t)
-	s.throughRelay()
 	s.collector.start()
 	const events = 10_000
 	half := make(chan struct{})
@@ -194,7 +193,6 @@ func TestSilentStop(t *testing.T) {
 
 func TestFirstServeOutlivesAKilledAggregator(t *testing.T) {
 	s := newStack(t)
-	s.throughRelay()
 	s.start()
 	t.Run("for a browser with all its cookies", func(t *testing.T) {
 		v := s.newVisitor("demo")

@@ -41,7 +41,6 @@ type heard map[event.UUID]string // kinds
 func TestCollectorAndClickHouseKilledInTurnsLoseNothingAndDoubleNothing(t *testing.T) {
 	rounds := killRounds(t)
 	s := newStack(t)
-	s.throughRelay()
 	s.collector.start()
 	acked := heard{}
 	ctx, stop := context.WithCancel(t.Context())

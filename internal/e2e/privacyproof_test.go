@@ -25,7 +25,6 @@ func TestPrivacyProof(t *testing.T) {
 		t.Fatalf("build with the planted panic: %v\n%s", err, said)
 	}
 	s := newStack(t)
-	s.throughRelay()
 	s.collector.binary, s.aggregator.binary = filepath.Join(bin, "collector"), filepath.Join(bin, "aggregator")
 	p := newExposed(s)
 	sum := sha256.Sum256([]byte(p.key.value))

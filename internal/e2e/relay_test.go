@@ -7,14 +7,11 @@ import (
 	"beckon/internal/relay"
 )
 
-// throughRelay puts a relay between the two services and ClickHouse. A process that is killed resets its
-// connections; a ClickHouse server takes that as the end of a client, but the engine that tests start
-// takes it as a reason to abort. The relay ends its connections in order instead.
-func (s *stack) throughRelay() {
-	dsn := strings.Replace(s.clickhouse.DSN(), s.clickhouse.NativeAddr(), s.relay, 1)
-	for _, p := range []*service{s.collector, s.aggregator} {
-		p.flags = append(p.flags, "--clickhouse-dsn", dsn)
-	}
+// relayed is the DSN of every process that a test may kill, which resets its connections: a ClickHouse server takes
+// that as the end of a client, but the engine that tests start takes it as a reason to abort. The relay ends its
+// connections in order instead.
+func (s *stack) relayed() string {
+	return strings.Replace(s.clickhouse.DSN(), s.clickhouse.NativeAddr(), s.relay, 1)
 }
 
 // startRelay returns an address whose connections lead on to another one, until the test ends.

@@ -61,7 +61,7 @@ type stack struct {
 	t          *testing.T
 	dir        string
 	clickhouse *chlocal.Server
-	relay      string // an address that leads to ClickHouse's, see throughRelay
+	relay      string // an address that leads to ClickHouse's, see relayed
 	collector  *service
 	aggregator *service
 }
@@ -144,7 +144,7 @@ func (s *stack) newService(name, spool string, flags []string) *service {
 	p := &service{t: s.t, name: name, public: addrs[0], admin: addrs[1], said: newTranscript()}
 	p.flags = append([]string{
 		"serve", "--listen", p.public, "--admin", p.admin, "--sites", s.path("sites.yaml"), "--keyring-dir", s.path("keyring"),
-		"--spool-dir", spool, "--clickhouse-dsn", s.clickhouse.DSN(), "--dev-switches",
+		"--spool-dir", spool, "--clickhouse-dsn", s.relayed(), "--dev-switches",
 	}, flags...)
 	s.t.Cleanup(func() {
 		if p.cmd != nil && !p.hasEnded() {

@@ -96,7 +96,6 @@ func (s *stack) onAnotherHost(p *service) *service {
 
 func TestANoReachesEveryProcessAndOutlivesRestarts(t *testing.T) {
 	s := newStack(t)
-	s.throughRelay()
 	collector2 := s.newCollector("spool-2")
 	far := s.onAnotherHost(s.newAggregator("spool-far"))
 	farCollector := s.onAnotherHost(s.newCollector("spool-far-collector"))
@@ -169,7 +168,6 @@ func TestANoReachesEveryProcessAndOutlivesRestarts(t *testing.T) {
 // not written (another process holds its lock), and when the list is written and the answer is not.
 func TestAnOptOutThatWasNotAnsweredHoldsAfterKill9(t *testing.T) {
 	s := newStack(t)
-	s.throughRelay()
 	s.start()
 	list := filepath.Join(s.path("suppressed"), "list")
 	f := func(name string, waitAndKill func(v *visitor)) {
