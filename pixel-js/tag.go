@@ -1,26 +1,67 @@
 // Package pixeljs holds the tag as browsers load it, in the three forms in which the collector serves
 // it, so that one binary is enough. The files in dist are made from src by ./build; a test there
-// fails when they are not what the source gives.
+// fails when they are not what the source gives. Those in released are what pages out there may have
+// pinned: they are served for ever.
 package pixeljs
 
 import (
 	"crypto/sha256"
-	_ "embed" // for the files below
+	"embed"
 	"encoding/hex"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
 )
 
-// Script is the tag; ScriptBrotli and ScriptGzip are the same bytes, compressed. Not to be written to.
-var (
-	//go:embed dist/b.js
-	Script []byte
-	//go:embed dist/b.js.br
-	ScriptBrotli []byte
-	//go:embed dist/b.js.gz
-	ScriptGzip []byte
-)
+//go:embed dist released
+var files embed.FS
 
-// Hash returns the first 12 hex digits of Script's SHA-256: the HASH of the immutable /b.HASH.js.
-func Hash() string {
-	sum := sha256.Sum256(Script)
+// File is a script and the same bytes compressed. Not to be written to.
+type File struct{ Script, Brotli, Gzip []byte }
+
+// Hash returns the first 12 hex digits of the script's SHA-256: the HASH of the immutable /b.HASH.js.
+func (f File) Hash() string {
+	sum := sha256.Sum256(f.Script)
 	return hex.EncodeToString(sum[:6])
+}
+
+// Core is the script that a page loads.
+func Core() File { return read("dist/b.js") }
+
+// Release names the parts that belong to Core: 8 hex digits of a hash over all of them.
+func Release() string { return string(must(files.ReadFile("dist/RELEASE"))) }
+
+// Immutable returns all files that never change by the name that they are served under: the core as b.HASH.js, its
+// parts as b.PART.RELEASE.js, and both of all released versions.
+var Immutable = sync.OnceValue(func() map[string]File {
+	all := map[string]File{"b." + Core().Hash() + ".js": Core()}
+	for _, name := range scripts("dist") {
+		if name != "b.js" {
+			all[strings.TrimSuffix(name, "js")+Release()+".js"] = read("dist/" + name)
+		}
+	}
+	for _, name := range scripts("released") {
+		all[name] = read("released/" + name)
+	}
+	return all
+})
+
+func scripts(dir string) (names []string) {
+	for _, name := range must(fs.Glob(files, dir+"/*.js")) {
+		names = append(names, path.Base(name))
+	}
+	return names
+}
+
+func read(name string) File {
+	return File{Script: must(files.ReadFile(name)), Brotli: must(files.ReadFile(name + ".br")), Gzip: must(files.ReadFile(name + ".gz"))}
+}
+
+// must is for files that the build of this binary has embedded.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

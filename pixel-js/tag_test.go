@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,27 +14,55 @@ import (
 )
 
 func TestCompressedFormsHoldTheScript(t *testing.T) {
-	gz, err := gzip.NewReader(bytes.NewReader(ScriptGzip))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := func(name string, r io.Reader) {
-		t.Helper()
-		got, err := io.ReadAll(r)
+	for name, file := range Immutable() {
+		gz, err := gzip.NewReader(bytes.NewReader(file.Gzip))
 		if err != nil {
-			t.Fatalf("read %s: %v", name, err)
+			t.Fatal(err)
 		}
-		if !bytes.Equal(got, Script) {
-			t.Errorf("%s holds %d bytes that are not the script's %d", name, len(got), len(Script))
+		f := func(form string, r io.Reader) {
+			t.Helper()
+			got, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatalf("read %s of %s: %v", form, name, err)
+			}
+			if !bytes.Equal(got, file.Script) {
+				t.Errorf("%s of %s holds %d bytes that are not the script's %d", form, name, len(got), len(file.Script))
+			}
 		}
+		f("gzip", gz)
+		f("brotli", brotli.NewReader(bytes.NewReader(file.Brotli)))
 	}
-	f("dist/b.js.gz", gz)
-	f("dist/b.js.br", brotli.NewReader(bytes.NewReader(ScriptBrotli)))
 }
 
 func TestHashNamesTheScript(t *testing.T) {
-	sum := sha256.Sum256(Script)
-	if got := Hash(); len(got) != 12 || !strings.HasPrefix(hex.EncodeToString(sum[:]), got) {
+	sum := sha256.Sum256(Core().Script)
+	if got := Core().Hash(); len(got) != 12 || !strings.HasPrefix(hex.EncodeToString(sum[:]), got) {
 		t.Errorf("Hash() = %q, want the first 12 digits of %x", got, sum)
+	}
+}
+
+// A name is for ever: the hash in a core's is that of its bytes, and the parts that it loads are served too.
+func TestEachCoreFindsItsParts(t *testing.T) {
+	named := regexp.MustCompile(`^b\.[0-9a-f]{12}\.js$`)
+	release := regexp.MustCompile(`/b\.\$\{\w+\}\.([0-9a-f]{8})\.js`)
+	cores := 0
+	for name, file := range Immutable() {
+		if !named.MatchString(name) {
+			continue
+		}
+		cores++
+		if name != "b."+file.Hash()+".js" {
+			t.Errorf("%s has the hash %s", name, file.Hash())
+		}
+		found := release.FindSubmatch(file.Script)
+		if found == nil {
+			t.Fatalf("%s loads no parts", name)
+		}
+		if _, ok := Immutable()["b.debug."+string(found[1])+".js"]; !ok {
+			t.Errorf("the parts of %s are not served: %s", name, found[0])
+		}
+	}
+	if cores == 0 {
+		t.Error("no core is served")
 	}
 }

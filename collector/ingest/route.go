@@ -22,8 +22,6 @@ type handler func(*Server, *fasthttp.RequestCtx) Reason
 // makeRoutes lists every route, by path without the prefix.
 func (s *Server) makeRoutes() map[string]*route {
 	routes := map[string]*route{
-		"/b.js":         {name: "tag", get: (*Server).serveTag},
-		tagPath():       {name: "tag-hashed", get: (*Server).serveHashedTag},
 		"/p.gif":        {name: "pixel", get: (*Server).servePixel},
 		"/e":            {name: "batch", post: (*Server).serveBatch, options: (*Server).servePreflight},
 		"/link":         {name: "link", get: (*Server).serveLink},
@@ -33,6 +31,7 @@ func (s *Server) makeRoutes() map[string]*route {
 		"/openapi.json": {name: "openapi", get: (*Server).serveOpenAPI},
 		gpcPath:         {name: "gpc", get: (*Server).serveGPC},
 	}
+	addScripts(routes)
 	if s.config.DevSwitches {
 		routes["/dev/tomorrow"] = &route{name: "dev", post: (*Server).serveTomorrow}
 	}

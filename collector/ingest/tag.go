@@ -8,50 +8,47 @@ import (
 	pixeljs "beckon/pixel-js"
 )
 
-// The tag is the same bytes under two names: /b.js is asked for again every hour, the name with the
-// hash in it never changes and may be pinned by a page's integrity attribute.
+// The tag's core is asked for again every hour under the name /b.js. A name with a hash in it never changes, may be
+// pinned by a page's integrity attribute, and is served for as long as such a page may live.
 const (
 	tagFresh     = "public, max-age=3600"
 	tagImmutable = "public, max-age=31536000, immutable"
 )
 
-// tagETag is weak, because gzip and brotli of one script share it.
-var tagETag = []byte(`W/"` + pixeljs.Hash() + `"`)
-
-func tagPath() string { return "/b." + pixeljs.Hash() + ".js" }
-
-func (s *Server) serveTag(ctx *fasthttp.RequestCtx) Reason {
-	return serveScript(ctx, tagFresh)
+func addScripts(routes map[string]*route) {
+	routes["/b.js"] = &route{name: "tag", get: serveScript(pixeljs.Core(), tagFresh)}
+	for name, file := range pixeljs.Immutable() {
+		routes["/"+name] = &route{name: "tag-hashed", get: serveScript(file, tagImmutable)}
+	}
 }
 
-func (s *Server) serveHashedTag(ctx *fasthttp.RequestCtx) Reason {
-	return serveScript(ctx, tagImmutable)
-}
-
-func serveScript(ctx *fasthttp.RequestCtx, cache string) Reason {
-	h := &ctx.Response.Header
-	h.Set(fasthttp.HeaderCacheControl, cache)
-	h.SetBytesV(fasthttp.HeaderETag, tagETag)
-	h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-	// A page that pins the script by hash has to load it with CORS; the script is no secret.
-	h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
-	if matches(ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch), tagETag) {
-		ctx.SetStatusCode(fasthttp.StatusNotModified)
+func serveScript(file pixeljs.File, cache string) handler {
+	etag := []byte(`W/"` + file.Hash() + `"`) // weak, because gzip and brotli of one script share it
+	return func(_ *Server, ctx *fasthttp.RequestCtx) Reason {
+		h := &ctx.Response.Header
+		h.Set(fasthttp.HeaderCacheControl, cache)
+		h.SetBytesV(fasthttp.HeaderETag, etag)
+		h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+		// A part is a module, and a page that pins a script by hash has to load it with CORS too; they are no secret.
+		h.Set(fasthttp.HeaderAccessControlAllowOrigin, "*")
+		if matches(ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch), etag) {
+			ctx.SetStatusCode(fasthttp.StatusNotModified)
+			return Taken
+		}
+		h.SetContentType("text/javascript; charset=utf-8")
+		accepted := ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)
+		switch {
+		case accepts(accepted, "br"):
+			h.SetContentEncoding("br")
+			ctx.Response.SetBodyRaw(file.Brotli)
+		case accepts(accepted, "gzip"):
+			h.SetContentEncoding("gzip")
+			ctx.Response.SetBodyRaw(file.Gzip)
+		default:
+			ctx.Response.SetBodyRaw(file.Script)
+		}
 		return Taken
 	}
-	h.SetContentType("text/javascript; charset=utf-8")
-	accepted := ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)
-	switch {
-	case accepts(accepted, "br"):
-		h.SetContentEncoding("br")
-		ctx.Response.SetBodyRaw(pixeljs.ScriptBrotli)
-	case accepts(accepted, "gzip"):
-		h.SetContentEncoding("gzip")
-		ctx.Response.SetBodyRaw(pixeljs.ScriptGzip)
-	default:
-		ctx.Response.SetBodyRaw(pixeljs.Script)
-	}
-	return Taken
 }
 
 // accepts reports whether an Accept-Encoding header names coding without forbidding it by q=0.

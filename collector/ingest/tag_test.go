@@ -32,7 +32,7 @@ func TestTagComesInTheCodingThatTheClientAccepts(t *testing.T) {
 			}
 			body = z
 		}
-		if script, err := io.ReadAll(body); err != nil || string(script) != string(pixeljs.Script) {
+		if script, err := io.ReadAll(body); err != nil || string(script) != string(pixeljs.Core().Script) {
 			t.Fatalf("%q: another script, %v", accept, err)
 		}
 	}
@@ -62,9 +62,22 @@ func TestTagIsAskedForAgainWithoutABody(t *testing.T) {
 	f(strings.TrimPrefix(etag, "W/"), 304)
 	f("*", 304)
 	f(`"other"`, 200)
-	hashed := s.get("/b." + pixeljs.Hash() + ".js")
-	if hashed.body != first.body || !strings.Contains(hashed.Header.Get("Cache-Control"), "immutable") {
-		t.Errorf("hashed: %d, %q", hashed.StatusCode, hashed.Header.Get("Cache-Control"))
+	if hashed := s.get("/b." + pixeljs.Core().Hash() + ".js"); hashed.body != first.body {
+		t.Errorf("hashed: %d, %q", hashed.StatusCode, hashed.body)
+	}
+}
+
+func TestWhatAPageMayHavePinnedIsServedForEver(t *testing.T) {
+	s := openShop(t)
+	for name, file := range pixeljs.Immutable() {
+		got := s.get("/"+name, header("Origin", "https://elsewhere.example"))
+		if got.StatusCode != 200 || got.body != string(file.Script) || !strings.Contains(got.Header.Get("Cache-Control"), "immutable") ||
+			got.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/javascript") {
+			t.Errorf("%s: %d, %v", name, got.StatusCode, got.Header)
+		}
+	}
+	if got := s.get("/b.0123456789ab.js"); got.StatusCode != 404 {
+		t.Errorf("a version that never was: %d", got.StatusCode)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Command build bundles the tag: one small script from the TypeScript in src, and the same script
-// compressed as hard as it goes, for the collector to embed and to serve without work.
+// Command build bundles the tag: one small script, the core, and the parts that some pages load
+// besides, from the TypeScript in src, and the same scripts compressed as hard as it goes, for the
+// collector to embed and to serve without work.
 //
 // The same source and the same pinned modules give the same bytes on every machine. It needs no Node.
 package main
@@ -7,11 +8,15 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/andybalholm/brotli"
 	"github.com/evanw/esbuild/pkg/api"
@@ -20,41 +25,77 @@ import (
 func main() {
 	root := flag.String("root", ".", "folder that holds src")
 	out := flag.String("out", "dist", "folder to write to, below root")
+	release := flag.Bool("release", false, "also put the scripts where they are served for ever, under the names that pages pin")
 	flag.Parse()
-	if err := run(*root, *out); err != nil {
+	if err := run(*root, *out, *release); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root, out string) error {
+func run(root, out string, release bool) error {
 	b, err := build(root)
 	if err != nil {
 		return err
 	}
 	dir := filepath.Join(root, out)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.RemoveAll(dir); err != nil { // with the parts that are no more
 		return err
 	}
-	for _, f := range b.files() {
-		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o644); err != nil {
+	if err := write(dir, "RELEASE", []byte(b.release)); err != nil {
+		return err
+	}
+	for _, s := range b.scripts {
+		if err := s.write(dir, s.name); err != nil {
 			return err
 		}
-		fmt.Printf("%-8s %5d B\n", f.name, len(f.data))
+		fmt.Printf("%-22s %6d B, brotli %5d, gzip %5d\n", s.name, len(s.script), len(s.brotli), len(s.gzip))
+	}
+	if !release {
+		return nil
+	}
+	for _, s := range b.scripts {
+		if err := s.write(filepath.Join(root, "released"), s.pinned(b.release)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// bundle is the tag in the three forms in which it is served.
-type bundle struct{ script, brotli, gzip []byte }
-
-type file struct {
-	name string
-	data []byte
+// bundle is the tag: the core first, then the parts by their names.
+type bundle struct {
+	release string // names the parts in the core: 8 hex digits of a hash over all of them
+	scripts []script
 }
 
-func (b bundle) files() []file {
-	return []file{{"b.js", b.script}, {"b.js.br", b.brotli}, {"b.js.gz", b.gzip}}
+// script is one file in the three forms in which it is served.
+type script struct {
+	name                 string // b.js is the core, b.NAME.js a part
+	script, brotli, gzip []byte
+}
+
+func (s script) write(dir, name string) error {
+	return errors.Join(write(dir, name, s.script), write(dir, name+".br", s.brotli), write(dir, name+".gz", s.gzip))
+}
+
+// pinned is the name that never stands for other bytes.
+func (s script) pinned(release string) string {
+	if s.name != "b.js" {
+		return strings.TrimSuffix(s.name, "js") + release + ".js"
+	}
+	return "b." + hash(s.script)[:12] + ".js"
+}
+
+func hash(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+func write(dir, name string, data []byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name), data, 0o644)
 }
 
 // build makes the bundle from root/src. Its error lists every fault that esbuild found, with its line.
@@ -63,12 +104,39 @@ func build(root string) (bundle, error) {
 	if err != nil {
 		return bundle{}, err
 	}
+	sources, err := filepath.Glob(filepath.Join(dir, "src", "parts", "*.ts"))
+	if err != nil {
+		return bundle{}, err
+	}
+	slices.Sort(sources)
+	var b bundle
+	var all []byte
+	for _, source := range sources {
+		part := strings.TrimSuffix(filepath.Base(source), ".ts")
+		s, err := compile(dir, "src/parts/"+part+".ts", "b."+part+".js", api.FormatESModule, nil)
+		if err != nil {
+			return bundle{}, err
+		}
+		all = fmt.Appendf(all, "%s %d\n%s", s.name, len(s.script), s.script)
+		b.scripts = append(b.scripts, s)
+	}
+	b.release = hash(all)[:8]
+	core, err := compile(dir, "src/main.ts", "b.js", api.FormatIIFE, map[string]string{"RELEASE": fmt.Sprintf("%q", b.release)})
+	if err != nil {
+		return bundle{}, err
+	}
+	b.scripts = slices.Insert(b.scripts, 0, core)
+	return b, nil
+}
+
+func compile(dir, source, name string, format api.Format, define map[string]string) (script, error) {
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir:     dir,
-		EntryPoints:       []string{"src/main.ts"},
-		Outfile:           "b.js",
+		EntryPoints:       []string{source},
+		Outfile:           name,
 		Bundle:            true,
-		Format:            api.FormatIIFE,
+		Format:            format,
+		Define:            define,
 		Platform:          api.PlatformBrowser,
 		Target:            api.ES2021, // every browser since late 2020; an older one ignores the script
 		MinifyWhitespace:  true,
@@ -79,22 +147,23 @@ func build(root string) (bundle, error) {
 		TsconfigRaw:       `{}`, // ours is for the type check; its "strict" would only add a directive here
 	})
 	if len(result.Errors) > 0 {
-		return bundle{}, errors.New(faults(result.Errors))
+		return script{}, errors.New(faults(result.Errors))
 	}
-	script := result.OutputFiles[0].Contents
+	s := script{name: name, script: result.OutputFiles[0].Contents}
 
 	var br, gz bytes.Buffer
 	bw := brotli.NewWriterLevel(&br, brotli.BestCompression)
 	gw, err := gzip.NewWriterLevel(&gz, gzip.BestCompression)
 	if err != nil {
-		return bundle{}, err
+		return script{}, err
 	}
-	_, errBr := bw.Write(script)
-	_, errGz := gw.Write(script)
+	_, errBr := bw.Write(s.script)
+	_, errGz := gw.Write(s.script)
 	if err := errors.Join(errBr, errGz, bw.Close(), gw.Close()); err != nil {
-		return bundle{}, fmt.Errorf("compress: %w", err)
+		return script{}, fmt.Errorf("compress: %w", err)
 	}
-	return bundle{script: script, brotli: br.Bytes(), gzip: gz.Bytes()}, nil
+	s.brotli, s.gzip = br.Bytes(), gz.Bytes()
+	return s, nil
 }
 
 // faults joins esbuild's messages as file:line: text, one a line.

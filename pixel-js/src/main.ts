@@ -6,9 +6,11 @@
 import { address } from './address';
 import type { Beckon, Consent } from './api';
 import { startDecider } from './decider';
-import { together, type Stop } from './listen';
+import { listen, together, type Stop } from './listen';
+import { partsOf, wanted } from './parts';
 import { quietly } from './quietly';
 import { startSender } from './sender';
+import { data, debug, endpoint, site } from './tag';
 import { uuidv7 } from './uuid';
 import { watchPages } from './watchPages';
 import { whenActivated } from './whenActivated';
@@ -54,11 +56,27 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
     q: { push: late }, // for a page that kept the stub
   }) as Beckon;
 
+  const load = partsOf({
+    site,
+    endpoint,
+    data,
+    tell: quietly(tell),
+    decision,
+    consent,
+    debug,
+    listen: (...what) => stops.push(listen(...what)),
+  });
+  const loadWanted = (): void => wanted().forEach(load);
+
   // Ahead of the first request, which takes the page view and all early calls along.
   void opened.then(
     quietly(() => {
       stops.push(
-        watchPages((referrer) => tell('page_view', undefined, referrer)),
+        watchPages((referrer) => {
+          tell('page_view', undefined, referrer);
+          loadWanted();
+        }),
+        listen(document, 'DOMContentLoaded', loadWanted),
         whenHidden(sender.leave),
         sender.leave,
       );

@@ -4,7 +4,7 @@
  *     <script async src="/px/b.js" data-site="demo" data-endpoint="/px" data-debug></script>
  */
 const element = document.currentScript as HTMLScriptElement | null;
-const data: DOMStringMap = element?.dataset ?? {};
+export const data: DOMStringMap = element?.dataset ?? {};
 
 export const site = data['site'] ?? '';
 

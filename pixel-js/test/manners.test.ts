@@ -152,6 +152,7 @@ test('stop sends what is left and takes everything off the page', async () => {
   await page.load();
   await page.last.answer();
   assert.deepEqual([...installed.keys()].sort(), [
+    'document DOMContentLoaded',
     'document visibilitychange',
     'window pagehide',
     'window pageshow',
