@@ -16,7 +16,7 @@ export interface Core {
   readonly consent: Beckon['consent'];
   /** Tells the shop's developer what goes on, if `data-debug` asks for it. */
   readonly debug: (...words: unknown[]) => void;
-  /** Listens quietly, until `beckon.stop()`. */
+  /** Listens quietly, ahead of the page's own listeners, until `beckon.stop()`. */
   readonly listen: (target: EventTarget, type: string, run: (event: Event) => void) => void;
 }
 
