@@ -75,12 +75,15 @@ func (b *Batch) Sites(of map[uint64]bool) (map[string]uint64, error) {
 
 // records reads the records of a sealed segment.
 func (s *Spool) records(seg *segment, fn func(seq uint64, r record) error) error {
-	data, err := seg.salvaged, error(nil)
+	data := seg.salvaged
 	if data == nil {
-		data, err = readSealed(s.fs, seg.file)
-	}
-	if err != nil {
-		return err
+		s.reading.Lock()
+		defer s.reading.Unlock()
+		var err error
+		if data, err = readSealed(s.fs, seg.file, s.scratch); err != nil {
+			return err
+		}
+		s.scratch = data
 	}
 	sc := segmentScanner(data, s.id, seg.number)
 	for sc.next() {
@@ -168,7 +171,7 @@ func (s *Spool) Reread(id BatchID) (*Batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read again: %w", err)
 	}
-	data, err := readSealed(s.fs, seg.file)
+	data, err := readSealed(s.fs, seg.file, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read batch %s again: %w", id.Token(), err)
 	}

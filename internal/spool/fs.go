@@ -125,8 +125,8 @@ func isAny(err error, targets ...error) bool {
 	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }
 
-// readFile reads a whole file.
-func readFile(fsys FS, name string) ([]byte, error) {
+// readFile reads a whole file, into the room of a slice that is not needed any more when that is large enough.
+func readFile(fsys FS, name string, room []byte) ([]byte, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err
@@ -136,16 +136,16 @@ func readFile(fsys FS, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := make([]byte, size)
+	data := slices.Grow(room[:0], int(size))[:size]
 	if n, err := f.ReadAt(data, 0); err != nil && !(errors.Is(err, io.EOF) && int64(n) == size) {
 		return nil, fmt.Errorf("read %s: %d of %d bytes: %w", name, n, size, err)
 	}
 	return data, nil
 }
 
-// readSealed reads the file of a sealed segment.
-func readSealed(fsys FS, name string) ([]byte, error) {
-	data, err := readFile(fsys, name)
+// readSealed reads the file of a sealed segment, as readFile does.
+func readSealed(fsys FS, name string, room []byte) ([]byte, error) {
+	data, err := readFile(fsys, name, room)
 	if isAny(err, unreadable...) {
 		err = fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}

@@ -152,7 +152,7 @@ func (s *Spool) identify(found []foundFile) error {
 		if f.ext == idsExt {
 			magic = idsMagic
 		}
-		data, err := readFile(s.fs, s.path(f.number, f.ext))
+		data, err := readFile(s.fs, s.path(f.number, f.ext), nil)
 		if err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (s *Spool) writeIdentity() error {
 
 func (s *Spool) recoverIDs(number uint64) error {
 	name := s.path(number, idsExt)
-	data, err := readFile(s.fs, name)
+	data, err := readFile(s.fs, name, nil)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (s *Spool) recoverIDs(number uint64) error {
 // for recoverAstray.
 func (s *Spool) recoverSegment(number uint64) error {
 	name := s.path(number, segmentExt)
-	data, err := readFile(s.fs, name)
+	data, err := readFile(s.fs, name, nil)
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (s *Spool) recoverAstray(found []foundFile) error {
 		if f.ext != segmentExt || slices.ContainsFunc(s.sealed, known) {
 			continue
 		}
-		data, err := readFile(s.fs, name)
+		data, err := readFile(s.fs, name, nil)
 		if errors.Is(err, fs.ErrNotExist) { // rejected, or empty and removed
 			continue
 		} else if err != nil {
@@ -306,7 +306,7 @@ func (s *Spool) passedOver(what, name string, r recovered) {
 // cache alone, when the fsync that was to make it durable failed or was never reached.
 func (s *Spool) refreshNewest(n int) error {
 	for _, seg := range s.sealed[max(0, len(s.sealed)-n):] {
-		data, err := readFile(s.fs, seg.file)
+		data, err := readFile(s.fs, seg.file, nil)
 		if err != nil {
 			return err
 		}

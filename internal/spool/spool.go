@@ -121,6 +121,9 @@ type Spool struct {
 	finishing sync.Mutex // one Done at a time
 	idsFiles  []idsFile  // by number; guarded by finishing
 
+	reading sync.Mutex // one reader of sealed segments at a time
+	scratch []byte     // that all of them are read into, so that a backlog leaves no garbage; guarded by reading
+
 	mu         sync.Mutex // guards what follows; never held during I/O
 	room       *sync.Cond // gathering has been taken, or nobody may wait any more
 	gathering  *commit
