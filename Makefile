@@ -17,6 +17,7 @@ run: build ## start ClickHouse, collector, aggregator and the demo shop; options
 
 test: setup lint ## set up what is missing and run every test
 	cd pixel-js && npm test
+	cd platforms && npm test
 	go test -count=1 -timeout 10m ./...
 	$(MAKE) --no-print-directory race
 
@@ -71,6 +72,7 @@ lint: setup ## gofumpt, go vet, staticcheck, tsc
 	go vet ./...
 	go tool staticcheck ./...
 	cd pixel-js && npm run --silent check
+	cd platforms && npm run --silent check
 
 tag: ## bundle the tag into pixel-js/dist and print its size
 	go run ./pixel-js/build --root pixel-js
@@ -79,7 +81,7 @@ schema: ## write schema/current.sql as a server dumps it, and deploy/dbt/sources
 	go test ./schema -run 'TestCurrentSQL|TestSources' -update
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
-	rm -rf bin .beckon pixel-js/node_modules internal/e2e/openfeature/node_modules verify/rust/target
+	rm -rf bin .beckon pixel-js/node_modules platforms/node_modules internal/e2e/openfeature/node_modules verify/rust/target
 
 build: tag ## build the binaries into bin/
 	go build -o bin/beckon-collector ./collector

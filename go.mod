@@ -5,6 +5,7 @@ go 1.26.0
 ignore (
 	./internal/e2e/openfeature/node_modules
 	./pixel-js/node_modules
+	./platforms/node_modules
 )
 
 require (

@@ -43,7 +43,8 @@ if ! [ -d /usr/lib/rustlib/wasm32-wasi ] && ! [ -d "$(rustc --print target-libdi
 	need "Rust for wasm" "rustc cargo libstd-rust-dev-wasm32 lld-14" "no such command"
 fi
 
-for d in pixel-js internal/e2e/openfeature; do # the tag's tools, and the official clients that the aggregator is held against
+# The tag's tools, the official clients that the aggregator is held against, what shop platforms run our code with.
+for d in pixel-js internal/e2e/openfeature platforms; do
 	installed=$d/node_modules/.package-lock.json # npm writes it last; for dash no file is newer than a missing one
 	if [ ! -e $installed ] || [ $d/package-lock.json -nt $installed ]; then
 		(cd $d && npm ci --no-audit --no-fund --loglevel=error)
