@@ -40,6 +40,7 @@ class Shop {
   readonly asked: string[] = [];
   readonly cart: unknown[] = [];
   readonly published: unknown[] = [];
+  readonly later: (() => void)[] = [];
   readonly #dom: JSDOM;
 
   constructor({ linked = false, stored = '', blocked = false, loaded = false, nobody = false, now = Date.now() } = {}) {
@@ -50,6 +51,7 @@ class Shop {
     Object.assign(script.dataset, { site: 'demo', endpoint: 'https://px.shop.example' }, linked && { linked: '' });
     Object.defineProperty(window.document, 'currentScript', { value: script });
     window.Date.now = () => now;
+    window.setTimeout = ((run: () => void) => this.later.push(run)) as never;
     Object.assign(window, {
       beckon: loaded ? { decision: () => undefined } : undefined,
       Shopify: { routes: { root: '/de/' }, analytics: { publish: (name: string, data: unknown) => this.published.push([name, data]) } },
@@ -125,8 +127,14 @@ test('in every other lane nothing is asked or stored; a withdrawal takes the tok
 
 test('a tag that was faster is asked after; no visitor, blocked storage and a foreign cart do no harm', async () => {
   const late = new Shop({ loaded: true });
+  late.later[0]!();
   await late.settle();
   assert.deepEqual(late.asked, [link, update]);
+  const inTime = new Shop({ loaded: true });
+  await inTime.ack('count; default');
+  inTime.later[0]!();
+  await inTime.settle();
+  assert.deepEqual(inTime.asked, []);
   const nobody = new Shop({ loaded: true, nobody: true });
   await nobody.settle();
   await nobody.ack('decide; choice');

@@ -11,8 +11,10 @@
   const { site, endpoint, linked } = document.currentScript.dataset;
   const kept = `beckon-link-${site}`;
   const renewAfter = 12 * 60 * 60 * 1000; // ms; a token's session lasts 24 h at most
+  const missedAfter = 3000; // ms; an answer that is not there by then came before us
   let inCart = linked !== undefined;
   let asked = false;
+  let answered = false;
 
   const quietly = (work) => {
     try {
@@ -70,9 +72,11 @@
 
   document.addEventListener('beckon:ack', ({ detail }) => {
     const lane = quietly(() => detail.lane.split(';')[0].trim());
+    answered = true;
     if (lane) void (lane === 'decide' ? join() : leave()).catch(() => {});
   });
 
-  // Before the tag's first answer, so that the page's first events are joined; and when it came before us.
-  if (known() || quietly(() => window.beckon.decision)) void join().catch(() => {});
+  // Before the tag's first answer, so that the page's first events are joined.
+  if (known()) void join().catch(() => {});
+  if (quietly(() => window.beckon.decision)) setTimeout(() => answered || void join().catch(() => {}), missedAfter);
 })();

@@ -1,0 +1,19 @@
+/** Prints what internal/e2e plays in a browser: `@LINK@` stands for the token that the cart will have. */
+import { bundle } from './sandbox';
+import { theme } from './liquid';
+import { init, personal, visit } from './shopifyEvents';
+
+const settings = { endpoint: '/px', site: 'demo', consent: process.env['BECKON_CONSENT'] ?? 'shopify' };
+const page = (attributes: Record<string, string>): string => theme({ settings, attributes, assets: '/' });
+
+console.log(
+  JSON.stringify({
+    pixel: bundle(),
+    head: page({}),
+    linkedHead: page({ _beckon: 'is there' }),
+    init: init('@LINK@'),
+    noLinkInit: init(undefined),
+    events: Object.values(visit('@LINK@', Date.now())),
+    personal,
+  }),
+);
