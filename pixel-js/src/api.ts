@@ -10,6 +10,8 @@ export interface Consent {
   readonly src?: string;
   /** Which text was agreed to. */
   readonly ver?: string;
+  /** When it was made, in milliseconds since 1970. Now, when left out. */
+  readonly at?: number;
 }
 
 /**

@@ -37,8 +37,8 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
     });
   };
 
-  const consent = quietly(({ decide, measure, src, ver }: Consent) =>
-    sender.choose({ decide: decide === true, measure: measure === true, src, ver, at: Date.now() }),
+  const consent = quietly(({ decide, measure, src, ver, at = Date.now() }: Consent) =>
+    sender.choose({ decide: decide === true, measure: measure === true, src, ver, at }),
   );
 
   const command = quietly((...[name, detail]: Call) => {

@@ -73,6 +73,12 @@ export interface Choice {
   readonly src?: string | undefined;
   readonly ver?: string | undefined;
   readonly at: number;
+  /**
+   * Address and referrer of the page on which this page load began, where the choice allows more than was
+   * allowed when its page view was sent: so a visit has its campaign without a second page view.
+   */
+  readonly u?: string | undefined;
+  readonly r?: string | undefined;
 }
 
 /** The body of `POST /e`. A batch without events is how a choice travels alone. */
