@@ -13,9 +13,19 @@ export interface Core {
   readonly data: DOMStringMap;
   readonly tell: (kind: Kind, props?: Props) => void;
   readonly decision: () => Promise<Decision>;
+  /**
+   * What the visitor chose, at any time; lets the first request go. The core adds where the page was
+   * landed on and who referred to it, as `u` and `r` of the choice.
+   */
   readonly consent: Beckon['consent'];
-  /** Tells the shop's developer what goes on, if `data-debug` asks for it. */
-  readonly debug: (...words: unknown[]) => void;
+  /** Lets the first request of a page with `data-consent` go without a choice: the visitor has not made one. */
+  readonly ready: () => void;
+  /** The `Beckon-Lane` of the last reply, such as `decide; choice`. Nothing is kept in the browser but in `decide`. */
+  readonly lane: () => string | null | undefined;
+  /** Hears of all that goes on. Does nothing, until the part `debug` puts its own words here. */
+  debug: (...words: unknown[]) => void;
+  /** Takes calls of `beckon()` by names that the core does not know. The part `names` puts it here. */
+  unknown?: (name: string, detail: unknown) => void;
   /** Listens quietly, ahead of the page's own listeners, until `beckon.stop()`. */
   readonly listen: (target: EventTarget, type: string, run: (event: Event) => void) => void;
 }

@@ -63,6 +63,8 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
     tell: quietly(tell),
     decision,
     consent,
+    ready: () => {},
+    lane: () => undefined,
     debug,
     listen: (...what) => stops.push(listen(...what)),
   });
