@@ -31,6 +31,8 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
     tell: (kind, props) => void page.told.push([kind, plain(props)]),
     decision: () => Promise.reject(new Error('no part of consent asks for a decision')),
     consent: (choice) => void page.consents.push(plain(choice)),
+    ready: () => undefined,
+    lane: () => undefined,
     debug: (...words) => void page.words.push(words),
     listen: (target, type, run) => target.addEventListener(type, guard(core.debug, run)),
   };
