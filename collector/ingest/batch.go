@@ -19,6 +19,9 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) Reason {
 	reason := s.take(r)
 	if reason == Taken {
 		r.answerBatch()
+		if r.sent == 0 {
+			s.note(r)
+		}
 	}
 	s.release(r)
 	return reason

@@ -83,6 +83,7 @@ type Config struct {
 	Geo         Places       // nil: no countries
 	PathPrefix  string       // in front of every route, such as "/px"; "" = none
 	Proxies     proxy.Trusted
+	Probes      *Probes       // what the doctor asks about proxies; nil: it cannot
 	DevSwitches bool          // POST /dev/tomorrow exists; never on a public address
 	Limits      Limits        // of events a second
 	ReadTimeout time.Duration // of a whole request; 0 = 5 s
