@@ -126,6 +126,7 @@ func isPeer(text string) bool {
 type cli struct {
 	Serve     serveCmd         `cmd:"" default:"withargs" help:"Take events and bring them to ClickHouse (the default)."`
 	Import    importCmd        `cmd:"" help:"Bring events of the past to ClickHouse from a file, one a line."`
+	Doctor    doctorCmd        `cmd:"" help:"Look at a shop's page from outside and say what to mend; stores nothing. Ends with 0, with 1 when there is a fault, with 2 when nothing could be looked at."`
 	Keyring   keyringCmd       `cmd:"" help:"Manage the keys of the sites."`
 	Spooldump spooldumpCmd     `cmd:"" help:"Show what files of a spool hold, damaged ones too; never writes, works beside a running collector."`
 	Version   kong.VersionFlag `env:"-" help:"Print the version."`

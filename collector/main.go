@@ -47,9 +47,19 @@ func main() {
 	var c cli
 	k := kong.Parse(&c, kong.Name("beckon-collector"),
 		kong.Description("Takes shop events over HTTP and brings them to ClickHouse, private before durable, durable before answered."),
-		kong.DefaultEnvars("BECKON"), kong.UsageOnError(), kong.Vars{"version": admin.Version, "volatile": daykey.DefaultDir()})
+		kong.DefaultEnvars("BECKON"), kong.UsageOnError(), kong.Exit(exit), kong.Vars{"version": admin.Version, "volatile": daykey.DefaultDir()})
 	k.FatalIfErrorf(k.Run())
 }
+
+// exit ends with 2 after a wrong command line, as other programs do; kong's own code for that is 80.
+func exit(code int) {
+	if code == kongUsage {
+		code = exitUsage
+	}
+	os.Exit(code)
+}
+
+const kongUsage = 80
 
 // Run serves until a signal comes or a part fails.
 func (cmd *serveCmd) Run() error {
@@ -192,10 +202,11 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	reg.MustRegister(p.geo)
 	defer p.close(log)
 	events, suppressed := p.events, p.suppressed
+	probes := new(ingest.Probes)
 	public, err := ingest.New(ingest.Config{
 		Spool: events, Crowded: events.Crowded, Sites: p.sites, Keys: p.keys, DayKeys: p.days, Suppressed: suppressed,
 		Agents: privacy.NewAgents(agentsKept), Geo: p.geo,
-		PathPrefix: c.PathPrefix, Proxies: p.proxies, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
+		PathPrefix: c.PathPrefix, Proxies: p.proxies, Probes: probes, DevSwitches: c.DevSwitches, Log: log, Registerer: reg,
 		Limits: c.limits(),
 	})
 	if err != nil {
@@ -208,7 +219,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
 	private := &http.Server{ReadHeaderTimeout: adminHeader, Handler: admin.New(reg,
 		[]admin.Check{{Name: "ingest", Ready: public.Ready}, {Name: "spool", Ready: func() error { return service.SpoolReady(events) }}, {Name: "suppressed", Ready: suppressed.Err}},
-		map[string]http.Handler{"/ledger": ledgerPage(events), "/day-keys": p.days})}
+		map[string]http.Handler{"/ledger": ledgerPage(events), "/day-keys": p.days, "/probe": probes})}
 
 	stop := service.Deadline{Within: c.DrainTimeout}
 	var g run.Group
