@@ -1,5 +1,6 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
 -- Runs inside each insert into events: total functions only, since a view that throws blocks its batch.
+-- A consent is no activity. One with a session brings where the visit came from, whose page view stayed in a lower lane.
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.feed_visitor_activity{cluster}
 TO {database}.visitor_activity AS
 WITH
@@ -11,8 +12,8 @@ SELECT
     e.visitor AS visitor,
     toStartOfHour(e.occurred_at) AS hour,
     max(e.environment) AS environment,
-    groupUniqArray(what) AS events,
-    groupUniqArrayIf(e.session, e.session != toFixedString('', 16)) AS sessions,
+    groupUniqArrayIf(what, e.kind != 'consent') AS events,
+    groupUniqArrayIf(e.session, e.kind != 'consent' AND e.session != toFixedString('', 16)) AS sessions,
     groupUniqArrayIf(sipHash64(e.product), e.kind = 'product_view' AND e.product != '') AS products,
     groupUniqArrayIf(e.order_key, e.kind = 'purchase' AND e.order_key != toFixedString('', 16)) AS orders,
     min(e.occurred_at) AS first_seen,
@@ -34,5 +35,5 @@ SELECT
     maxIf(concat(later, e.utm_campaign), e.utm_campaign != '') AS utm_campaign,
     max(e.profile_expires) AS expires
 FROM {database}.events AS e
-WHERE e.lane = 'decide' AND e.bot = 0 AND e.kind != 'consent' AND e.visitor != toFixedString('', 16)
+WHERE e.lane = 'decide' AND e.bot = 0 AND (e.kind != 'consent' OR e.session != toFixedString('', 16)) AND e.visitor != toFixedString('', 16)
 GROUP BY site, visitor, hour

@@ -11,6 +11,6 @@ SELECT
     if(e.visitor = toFixedString('', 16), e.order_key, toFixedString('', 16)) AS order_key,
     today() + 3 AS expires
 FROM {database}.events AS e
-WHERE e.lane = 'decide' AND e.bot = 0 AND e.kind != 'consent'
+WHERE e.lane = 'decide' AND e.bot = 0 AND (e.kind != 'consent' OR e.session != toFixedString('', 16))
     AND (e.visitor != toFixedString('', 16) OR e.kind IN ('purchase', 'refund') AND e.order_key != toFixedString('', 16))
 GROUP BY spool, segment, site, visitor, order_key

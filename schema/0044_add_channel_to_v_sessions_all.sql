@@ -90,5 +90,6 @@ FROM
     FROM {database}.sessions AS s
     WHERE s.expires > today()
     GROUP BY s.site, s.session
+    HAVING length(groupUniqArrayArray(s.events)) > 0 -- else somebody consented, and did nothing that we know of
 ) AS o
 COMMENT 'Sessions of visitors in lane decide, without bots, of every environment'

@@ -31,15 +31,15 @@ WITH
             max(e.kind = 'checkout_start') AS checked_out,
             max(e.kind = 'purchase') AS purchased,
             CAST(argMinIf(e.device, (e.occurred_at, e.event_id), e.device != ''), 'String') AS device,
-            lower(argMinIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '')) AS referrer,
-            lower(argMinIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '')) AS utm_source,
-            lower(argMinIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '')) AS utm_medium
+            lower(argMinIf(e.referrer, (e.kind != 'consent', e.occurred_at, e.event_id), e.referrer != '')) AS referrer,
+            lower(argMinIf(e.utm_source, (e.kind != 'consent', e.occurred_at, e.event_id), e.utm_source != '')) AS utm_source,
+            lower(argMinIf(e.utm_medium, (e.kind != 'consent', e.occurred_at, e.event_id), e.utm_medium != '')) AS utm_medium
         FROM {database}.events AS e
         WHERE e.site = {site:String} AND e.environment = 'production' AND e.expires > today()
-            AND e.lane = 'decide' AND e.bot = 0 AND e.kind != 'consent' AND e.session != toFixedString('', 16)
+            AND e.lane = 'decide' AND e.bot = 0 AND e.session != toFixedString('', 16)
             AND toDate(e.occurred_at) BETWEEN {since:Date} - 2 AND {until:Date} + 2
         GROUP BY session
-        HAVING day BETWEEN {since:Date} AND {until:Date}
+        HAVING day BETWEEN {since:Date} AND {until:Date} AND max(e.kind != 'consent')
     ),
     cells AS
     (

@@ -281,7 +281,7 @@ CREATE MATERIALIZED VIEW beckon.feed_sessions TO beckon.sessions
 )
 AS WITH
     reverse(reinterpretAsFixedString(toUInt64(100000000000000 + toUnixTimestamp64Milli(e.occurred_at)))) AS later,
-    reverse(reinterpretAsFixedString(toUInt64(100000000000000 - toUnixTimestamp64Milli(e.occurred_at)))) AS sooner,
+    reverse(reinterpretAsFixedString(toUInt64((100000000000000 - toUnixTimestamp64Milli(e.occurred_at)) + if(e.kind = 'consent', 86400000, 0)))) AS sooner,
     bitOr(bitShiftLeft(sipHash64(e.event_id), 3), toUInt64(transform(e.kind, ['page_view', 'product_view', 'cart_add', 'checkout_start'], [1, 2, 3, 4], 0))) AS what
 SELECT
     e.site AS site,
@@ -290,7 +290,7 @@ SELECT
     max(e.visitor) AS visitor,
     min(e.occurred_at) AS started_at,
     max(e.occurred_at) AS ended_at,
-    groupUniqArray(what) AS events,
+    groupUniqArrayIf(what, e.kind != 'consent') AS events,
     groupUniqArrayIf(e.order_key, (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))) AS orders,
     maxIf(concat(sooner, e.path), e.path != '') AS entry_path,
     maxIf(concat(later, e.path), e.path != '') AS exit_path,
@@ -304,7 +304,7 @@ SELECT
     maxIf(concat(sooner, e.os), e.os != '') AS os,
     max(e.expires) AS expires
 FROM beckon.events AS e
-WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.session != toFixedString('', 16))
+WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.session != toFixedString('', 16))
 GROUP BY
     site,
     session;
@@ -385,8 +385,8 @@ SELECT
     e.visitor AS visitor,
     toStartOfHour(e.occurred_at) AS hour,
     max(e.environment) AS environment,
-    groupUniqArray(what) AS events,
-    groupUniqArrayIf(e.session, e.session != toFixedString('', 16)) AS sessions,
+    groupUniqArrayIf(what, e.kind != 'consent') AS events,
+    groupUniqArrayIf(e.session, (e.kind != 'consent') AND (e.session != toFixedString('', 16))) AS sessions,
     groupUniqArrayIf(sipHash64(e.product), (e.kind = 'product_view') AND (e.product != '')) AS products,
     groupUniqArrayIf(e.order_key, (e.kind = 'purchase') AND (e.order_key != toFixedString('', 16))) AS orders,
     min(e.occurred_at) AS first_seen,
@@ -405,7 +405,7 @@ SELECT
     maxIf(concat(later, e.utm_campaign), e.utm_campaign != '') AS utm_campaign,
     max(e.profile_expires) AS expires
 FROM beckon.events AS e
-WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.visitor != toFixedString('', 16))
+WHERE (e.lane = 'decide') AND (e.bot = 0) AND ((e.kind != 'consent') OR (e.session != toFixedString('', 16))) AND (e.visitor != toFixedString('', 16))
 GROUP BY
     site,
     visitor,
@@ -428,7 +428,7 @@ AS SELECT
     if(e.visitor = toFixedString('', 16), e.order_key, toFixedString('', 16)) AS order_key,
     today() + 3 AS expires
 FROM beckon.events AS e
-WHERE (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND ((e.visitor != toFixedString('', 16)) OR ((e.kind IN ('purchase', 'refund')) AND (e.order_key != toFixedString('', 16))))
+WHERE (e.lane = 'decide') AND (e.bot = 0) AND ((e.kind != 'consent') OR (e.session != toFixedString('', 16))) AND ((e.visitor != toFixedString('', 16)) OR ((e.kind IN ('purchase', 'refund')) AND (e.order_key != toFixedString('', 16))))
 GROUP BY
     spool,
     segment,
@@ -649,13 +649,13 @@ AS WITH
             max(e.kind = 'checkout_start') AS checked_out,
             max(e.kind = 'purchase') AS purchased,
             CAST(argMinIf(e.device, (e.occurred_at, e.event_id), e.device != ''), 'String') AS device,
-            lower(argMinIf(e.referrer, (e.occurred_at, e.event_id), e.referrer != '')) AS referrer,
-            lower(argMinIf(e.utm_source, (e.occurred_at, e.event_id), e.utm_source != '')) AS utm_source,
-            lower(argMinIf(e.utm_medium, (e.occurred_at, e.event_id), e.utm_medium != '')) AS utm_medium
+            lower(argMinIf(e.referrer, (e.kind != 'consent', e.occurred_at, e.event_id), e.referrer != '')) AS referrer,
+            lower(argMinIf(e.utm_source, (e.kind != 'consent', e.occurred_at, e.event_id), e.utm_source != '')) AS utm_source,
+            lower(argMinIf(e.utm_medium, (e.kind != 'consent', e.occurred_at, e.event_id), e.utm_medium != '')) AS utm_medium
         FROM beckon.events AS e
-        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.lane = 'decide') AND (e.bot = 0) AND (e.kind != 'consent') AND (e.session != toFixedString('', 16)) AND ((toDate(e.occurred_at) >= ({since:Date} - 2)) AND (toDate(e.occurred_at) <= ({until:Date} + 2)))
+        WHERE (e.site = {site:String}) AND (e.environment = 'production') AND (e.expires > today()) AND (e.lane = 'decide') AND (e.bot = 0) AND (e.session != toFixedString('', 16)) AND ((toDate(e.occurred_at) >= ({since:Date} - 2)) AND (toDate(e.occurred_at) <= ({until:Date} + 2)))
         GROUP BY session
-        HAVING (day >= {since:Date}) AND (day <= {until:Date})
+        HAVING ((day >= {since:Date}) AND (day <= {until:Date})) AND max(e.kind != 'consent')
     ),
     cells AS
     (
@@ -1751,6 +1751,7 @@ FROM
     GROUP BY
         s.site,
         s.session
+    HAVING length(groupUniqArrayArray(s.events)) > 0
 ) AS o;
 
 CREATE VIEW beckon.v_visitors

@@ -36,7 +36,7 @@ func TestVisitorActivityIsOfPeopleInLaneDecide(t *testing.T) {
 		view("anna", at(62), kind("cart_add")),
 		view("anna", at(63), kind("checkout_start")),
 		view("anna", at(64), func(r *row) { r.Session = id("second") }),
-		view("anna", at(999), kind("consent")),
+		view("anna", at(999), kind("consent"), func(r *row) { r.Session = zeroID }),
 		view("anna", at(999), func(r *row) { r.Bot = 1 }),
 		view("anna", at(999), func(r *row) { r.Lane = "measure" }),
 		view("anna", at(999), func(r *row) { r.Lane = "count" }),
@@ -145,7 +145,7 @@ func TestConsentsAreKeptOnceWithWhatWasGranted(t *testing.T) {
 	d := newDB(t)
 	c := view("anna", kind("consent"), func(r *row) {
 		r.Source, r.Lane, r.Cause, r.Choice, r.ConsentSource, r.ConsentPolicy = "collector", "count", "gpc", "decide", "banner", "2026-05"
-		r.ConsentAt = base
+		r.ConsentAt, r.Session = base, zeroID
 	})
 	d.insert(t, "1", c)
 	d.insert(t, "2", c)
@@ -154,6 +154,32 @@ func TestConsentsAreKeptOnceWithWhatWasGranted(t *testing.T) {
 	for _, table := range []string{"visitor_activity", "sessions", "visitor_changes", "traffic_touched"} {
 		d.want(t, "SELECT toString(count()) FROM DB."+table, "0")
 	}
+}
+
+// The page view with the campaign stayed in lane count. What comes after the consent is of this lane, and
+// so is its campaign, which came later and with another one.
+func TestConsentBringsWhereTheVisitCameFrom(t *testing.T) {
+	d := newDB(t)
+	from := func(source, medium, campaign, referrer string) func(*row) {
+		return func(r *row) { r.UTMSource, r.UTMMedium, r.UTMCampaign, r.Referrer = source, medium, campaign, referrer }
+	}
+	d.insert(t, "1",
+		view("anna", at(5), kind("consent"), from("spring", "email", "mugs", "mail.example"), func(r *row) { r.Path, r.Device = "", "" }),
+		view("anna", at(4), from("banner", "cpc", "other", "")),
+		view("ben", at(5), kind("consent"), from("spring", "email", "mugs", ""))) // and did nothing else
+	d.want(t, "SELECT toString((visitor, pageviews, events, referrer, utm_source, utm_medium, utm_campaign, channel)) FROM DB.v_sessions",
+		fmt.Sprintf("('%s',1,1,'mail.example','spring','email','mugs','email')", hexOf("anna")))
+	d.want(t, "SELECT toString((visitor, pageviews, sessions, utm_campaign)) FROM DB.v_visitors ORDER BY pageviews DESC",
+		fmt.Sprintf("('%s',1,1,'mugs')\n('%s',0,0,'mugs')", hexOf("anna"), hexOf("ben")))
+	d.want(t, "SELECT toString(uniqExact(visitor)) FROM DB.visitor_changes", "2")
+	d.want(t, "SELECT toString(count()) FROM DB.traffic_touched", "1")
+
+	for i := range 9 { // with anna enough people to be shown
+		v := fmt.Sprint("v", i)
+		d.insert(t, fmt.Sprint(i+2), view(v, at(1), from("banner", "cpc", "other", "")), view(v, at(2), kind("consent"), from("spring", "email", "", ""), func(r *row) { r.Device = "" }))
+	}
+	day := base.Format(time.DateOnly)
+	d.want(t, "SELECT toString((channel, sessions, folded_sessions)) FROM DB.report_funnel_daily(site = 'demo', timezone = 'UTC', since = '"+day+"', until = '"+day+"', k = 10)", "('email',10,0)")
 }
 
 func TestReportTrafficCountsDaysOfTheShop(t *testing.T) {

@@ -105,7 +105,7 @@ func (r *request) readChoice(v *fastjson.Value) bool {
 	ok, answers := true, 0
 	var src, ver []byte
 	at := int64(-1)
-	c := &r.choice
+	c, from := &r.choice, &r.landing
 	v.GetObject().Visit(func(key []byte, v *fastjson.Value) {
 		switch string(key) {
 		case "decide":
@@ -120,9 +120,13 @@ func (r *request) readChoice(v *fastjson.Value) bool {
 			ok = ok && text(v, &ver)
 		case "at":
 			ok = ok && r.integer(v, &at, maxMillis)
+		case "u":
+			ok = ok && text(v, &from.url)
+		case "r":
+			ok = ok && text(v, &from.referrer)
 		}
 	})
-	if !ok || answers != 2 || len(src) > event.MaxStringBytes || len(ver) > event.MaxStringBytes {
+	if !ok || answers != 2 || max(len(src), len(ver), len(from.url), len(from.referrer)) > event.MaxStringBytes {
 		return false
 	}
 	c.Source, c.Version = r.texts.Label(src), r.texts.Label(ver)

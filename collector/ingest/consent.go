@@ -33,8 +33,37 @@ func (s *Server) consentWith(r *request, who privacy.ID, c *privacy.Choice, supp
 	e.ConsentAt = c.At.UnixMilli()
 	e.ID, e.OccurredAt = s.ids.Next(r.received), r.received
 	e.Rate = event.RateScale
+	if r.visitor.raised && suppressed.IsZero() {
+		r.readLanding()
+	}
 	r.tenant.stamp(e, r.received)
 	r.add(ofConsent, r.fingerprint(r.choiceIdentity(who)))
+}
+
+// readLanding puts on a choice where the visit came from, whose page view stayed in the lower lane: campaign
+// and referrer, so that a visit of the higher lane has them, and no path, by which the two could be joined. The
+// row names the session then, and whether a program speaks, like an event's; others name none.
+func (r *request) readLanding() {
+	e, v := &r.event, &r.visitor
+	page := r.texts.URL(wholeParts(r.landing.url))
+	e.UTMSource, e.UTMMedium, e.UTMName = page.Source, page.Medium, page.Campaign
+	e.Referrer = r.texts.Referrer(r.landing.referrer, r.landing.url)
+	if !e.HasOrigin() {
+		return
+	}
+	e.Bot = v.agent.Bot
+	if !v.linked || v.link.InSession(r.received) {
+		e.Session = v.session
+	}
+}
+
+// arrive keeps where a visit of lane measure came from. No other choice of that lane has a row: there is
+// nobody whose consent it could prove.
+func (s *Server) arrive(r *request) {
+	r.event.Reset()
+	if r.readLanding(); r.event.HasOrigin() {
+		s.consent(r, r.visitor.id, &r.choice)
+	}
 }
 
 // withdraw is consent for a choice that ends who, and for an opt-out: from now on they are nobody, here and

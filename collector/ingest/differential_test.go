@@ -24,6 +24,7 @@ type seen struct {
 	link   string
 	sent   int64 // -1: absent
 	chosen bool
+	from   [2]string // u and r of the choice
 	driven bool
 	events []any // objects; names that the contract does not know are left out
 }
@@ -37,7 +38,7 @@ func ours(body []byte) (seen, bool) {
 	if parseBatch(r) != Taken {
 		return seen{}, false
 	}
-	got := seen{site: string(r.siteID), link: string(r.linkText), sent: r.sentAt, chosen: r.chosen, driven: r.driven}
+	got := seen{site: string(r.siteID), link: string(r.linkText), sent: r.sentAt, chosen: r.chosen, from: [2]string{string(r.landing.url), string(r.landing.referrer)}, driven: r.driven}
 	for i := range r.raws {
 		raw := &r.raws[i]
 		e := map[string]any{"n": string(raw.kind), "i": string(raw.id), "hasID": raw.hasID, "sound": raw.sound}
@@ -169,11 +170,11 @@ func read(root map[string]any) (got seen, stricter error) {
 		choice, ok := c.(map[string]any)
 		_, decide := choice["decide"].(bool)
 		_, measure := choice["measure"].(bool)
-		var src, ver string
+		var src, ver, u, r string
 		at := int64(-1)
 		fail(ok && decide && measure && words(choice["src"], &src) && words(choice["ver"], &ver) && whole(choice["at"], &at) &&
-			len(src) <= event.MaxStringBytes && len(ver) <= event.MaxStringBytes)
-		got.chosen = true
+			words(choice["u"], &u) && words(choice["r"], &r) && max(len(src), len(ver), len(u), len(r)) <= event.MaxStringBytes)
+		got.chosen, got.from = true, [2]string{u, r}
 	}
 	if root["e"] == nil {
 		return got, stricter

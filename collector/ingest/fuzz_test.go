@@ -113,6 +113,7 @@ var bodies = []string{
 	`{"s":"demo","s":"demo"}`, `{"s":"demo","e":[{"n":"page_view","t":-1}]}`, `{"s":"demo","e":[{"n":1,"i":2,"t":"x","u":[],"r":{},"p":3}]}`,
 	"{\"s\":\"\\ud800\"}", `{"s":"\uD83D\uDE00\uD83D\u0041\uDE00\ud83d"}`, strings.Repeat("[", 100),
 	`{"\u0073":"demo","k":"x","x":[1e5,-0,1.50,"\ud83d\ude00\u0000\/"],"e":[{"n":"search","p":{"a":{"b":[null,true]}}}]}`,
+	`{"s":"demo","c":{"decide":true,"measure":true,"at":1777888800000,"u":"https://a/b?utm_source=x&utm_campaign=\ud83d","r":"https://c/"}}`, `{"s":"asks","c":{"decide":false,"measure":true,"u":1,"r":null}}`,
 	`{"s":"\\","w":true,"z":"5","c":{"decide":true,"measure":false,"src":"x","at":1}}`, `{"s":"demo","e":[{"u":"\u00e9","r":"\"","t":"12"}]} `,
 }
 

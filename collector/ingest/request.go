@@ -38,6 +38,7 @@ type request struct {
 	chosen   bool   // an explicit choice came along
 	choice   privacy.Choice
 	chosenAt int64      // "at" of the choice, -1 when absent
+	landing  landing    // "u" and "r" of the choice
 	sent     int        // how many events, before any limit
 	raws     []rawEvent // at most event.MaxBatchEvents
 	old      oldWords   // of a line of old events
@@ -73,6 +74,9 @@ type rawEvent struct {
 	props                   *fastjson.Object
 	sound                   bool // no value was of a wrong JSON type
 }
+
+// landing is the page on which the page load began in which the choice was made, as the sender spelled it.
+type landing struct{ url, referrer []byte }
 
 // drop is an event that is not stored, by its position in the batch.
 type drop struct {

@@ -25,6 +25,7 @@ type visitor struct {
 	since       int64      // creation of the visitor's cookie in Unix seconds, 0 = nobody is named
 	day         daykey.Day // of id, in lane measure
 
+	raised bool // the choice of this request allows more than was allowed without it
 	unseen bool // a shop's server speaks: its own address and agent are not the shopper's
 
 	cookies cookie.Jar
@@ -74,6 +75,11 @@ func (s *Server) meet(r *request) {
 		policy.Default = policy.Granted(v.link.Lane)
 	}
 	v.lane, v.cause = privacy.Choose(policy, signals)
+	if r.chosen {
+		signals.Choice = nil
+		before, _ := privacy.Choose(policy, signals)
+		v.raised = v.lane > before
+	}
 	s.recognise(r, now)
 }
 
@@ -137,6 +143,9 @@ func (s *Server) recognise(r *request, now time.Time) {
 			s.withdraw(r, revoked, &privacy.Choice{Source: optOutSource, At: now})
 		}
 		s.measure(r)
+		if v.lane == privacy.LaneMeasure && v.raised && !v.id.IsZero() {
+			s.arrive(r)
+		}
 		return
 	}
 	changed := false

@@ -86,11 +86,16 @@ func (p *exposed) sends(method, address, path, body string, headers ...string) a
 
 // event is a purchase, or whatever else, that says more than it should.
 func (p *exposed) event(kind string) string {
+	return fmt.Sprintf(`{"n":%q,"i":%q,%s,"email":%q,"p":{"order":%q,"coupon":%q,"customer":%q,"product":%q,"category":%q,"offer":%q,"secret":%q,"query_length":7,"value":10,"items":[{"product":%q,"variant":%q,"price":1}]}}`,
+		kind, newID(), p.page(), p.field.value, p.order.value, p.coupon.value, p.customer.value,
+		p.field.value, p.phone.value, p.field.value, p.field.value, p.field.value, p.phone.value)
+}
+
+// page is the address and the referrer of a page, of an event or of a choice.
+func (p *exposed) page() string {
 	page := fmt.Sprintf("https://shop.example/u/%s/%s/orders?q=%s&email=%s&utm_source=%s&utm_campaign=%s#%s",
 		p.path.value, p.phone.value, p.search.value, url.QueryEscape(p.query.value), p.utm.value, p.phone.value, p.query.value)
-	return fmt.Sprintf(`{"n":%q,"i":%q,"u":%q,"r":"https://%s@search.example/%s?q=%s","email":%q,"p":{"order":%q,"coupon":%q,"customer":%q,"product":%q,"category":%q,"offer":%q,"secret":%q,"query_length":7,"value":10,"items":[{"product":%q,"variant":%q,"price":1}]}}`,
-		kind, newID(), page, "canary", p.referrer.value, p.referrer.value, p.field.value, p.order.value, p.coupon.value, p.customer.value,
-		p.field.value, p.phone.value, p.field.value, p.field.value, p.field.value, p.phone.value)
+	return fmt.Sprintf(`"u":%q,"r":"https://canary@search.example/%s?q=%s"`, page, p.referrer.value, p.referrer.value)
 }
 
 // walk takes every route, in ways that are taken and in ways that are refused.
@@ -127,6 +132,10 @@ func (p *exposed) walk() {
 	// Of this site everybody is in lane measure.
 	p.sends("POST", c, "/e", `{"v":1,"s":"counted","e":[`+events+`]}`)
 	p.sends("POST", c, "/e", `{"v":1,"s":"counted",`+choice+`,"e":[`+events+`]}`, "X-Forwarded-For", p.v6.value)
+	// Who consents on this one brings the page on which they landed.
+	for _, decide := range []bool{false, true} {
+		p.sends("POST", c, "/e", fmt.Sprintf(`{"v":1,"s":"asks","c":{"decide":%v,"measure":true,"src":%q,"at":%d,%s},"e":[%s]}`, decide, p.field.value, time.Now().UnixMilli(), p.page(), events))
+	}
 	p.sends("GET", c, "/p.gif?s=counted&n=page_view&u="+url.QueryEscape("https://counted.example/"+everything)+"&r="+mail, "")
 	for _, server := range []string{p.s.collector.public, p.s.aggregator.public} {
 		p.sends("POST", server, "/v1/events", `{"v":1,"s":"demo","k":"`+p.link+`","e":[`+p.event("purchase")+`,`+p.event("refund")+`]}`, "Authorization", "Bearer "+p.key.value)

@@ -82,7 +82,7 @@ func TestPrivacyProof(t *testing.T) {
 			t.Errorf("nothing to look through in %s", needed)
 		}
 	}
-	for what, where := range map[string]string{"of lane measure": "lane = 'measure' AND visitor != ''", "imported": "source = 'import' AND visitor != ''", "of the import, from an order": "source = 'import' AND kind = 'purchase'"} {
+	for what, where := range map[string]string{"of lane measure": "lane = 'measure' AND visitor != ''", "that brings a landing page into decide": "kind = 'consent' AND lane = 'decide' AND referrer = 'search.example'", "that brings one into measure": "kind = 'consent' AND lane = 'measure' AND referrer = 'search.example'", "imported": "source = 'import' AND visitor != ''", "of the import, from an order": "source = 'import' AND kind = 'purchase'"} {
 		if s.number("SELECT count() FROM events WHERE "+where) == 0 {
 			t.Errorf("no event %s was stored", what)
 		}
@@ -94,6 +94,10 @@ const countedSite = `  - id: counted
     origins: ["https://counted.example"]
     currency: EUR
     consent: {default: measure, allow: measure}
+  - id: asks
+    origins: ["https://asks.example"]
+    currency: EUR
+    consent: {default: count, allow: decide}
 `
 
 // lookInto adds what is on disk now, and what the processes have said.

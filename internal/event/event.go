@@ -70,6 +70,11 @@ type Item struct {
 // IsBot reports whether the sender was recognised as a program.
 func (e *Event) IsBot() bool { return e.Bot != privacy.Bucket{} }
 
+// HasOrigin reports whether e says where a visit came from.
+func (e *Event) HasOrigin() bool {
+	return e.Referrer != privacy.Host{} || e.UTMSource != privacy.Label{} || e.UTMMedium != privacy.Label{} || e.UTMName != privacy.Label{}
+}
+
 // Reset empties e for the next use and keeps the memory of Items.
 func (e *Event) Reset() {
 	clear(e.Items)
