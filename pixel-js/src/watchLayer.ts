@@ -12,7 +12,7 @@ export type Entry = ArrayLike<unknown> & Record<string, unknown>;
  */
 export function watchLayer(core: Core, take: (entry: Entry) => void): void {
   const name = core.data['layer'] || 'dataLayer';
-  const quiet = guard(core.debug, (entry: unknown) => {
+  const quiet = guard(core, (entry: unknown) => {
     if (entry && typeof entry === 'object') take(entry as Entry);
   });
   const find = (): unknown[] | undefined => {

@@ -38,6 +38,16 @@ test('Google: a default alone is the word of the shop, not of the visitor', () =
   assert.deepEqual(page.consents, []);
 });
 
+test('Google: the page view waits as long for an update as the shop says', async () => {
+  const [page, gtag] = withGtag();
+  page.run(consentGoogle);
+  gtag('consent', 'default', { ...every('denied'), wait_for_update: 500 });
+  await page.pass(499);
+  assert.equal(page.released(), 0);
+  await page.pass(1);
+  assert.deepEqual([page.consents, page.released()], [[], 1]);
+});
+
 test('Google: an update is followed, a withdrawal too, and later defaults change nothing', () => {
   const [page, gtag] = withGtag();
   page.run(consentGoogle);

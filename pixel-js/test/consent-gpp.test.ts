@@ -66,7 +66,7 @@ test('GPP: nothing is read before the signal is ready', () => {
   page.run(consentGpp);
   cmp.set({ applicableSections: [7], parsedSections: { usnat: [usnat] } }, 'cmpStatus', 'loaded');
   cmp.set({ cmpDisplayStatus: 'visible' }, 'cmpDisplayStatus', 'visible');
-  assert.deepEqual(page.consents, []);
+  assert.deepEqual([page.consents, page.released()], [[], 1]);
   cmp.set({ signalStatus: 'ready' }, 'signalStatus', 'ready');
   assert.deepEqual(lanes(page), [[true, true]]);
 });
@@ -107,6 +107,7 @@ test('GPP: nobody has chosen whom nobody has asked, nor where no section applies
   page.run(consentGpp);
   cmp.ready([-1], { usnat: [usnat] });
   cmp.ready([7], {});
+  assert.equal(page.released(), 2);
   cmp.ready([6], { uspv1: { Version: 1, Notice: 'Y', OptOutSale: 'N', LspaCovered: 'N' } });
   assert.deepEqual([page.consents, page.words], [[], []]);
 });

@@ -67,7 +67,7 @@ test('Shopify: nobody has chosen whom nobody has asked, whatever the region allo
   for (const required of [true, false]) {
     const [page, shop] = withShop(required);
     shop.loaded();
-    assert.deepEqual(page.consents, []);
+    assert.deepEqual([page.consents, page.released()], [[], 1]);
   }
 });
 
@@ -98,6 +98,7 @@ test('Shopify: the page may ask for other words; an unknown one is never granted
 test('Shopify: an API that does not load, throws or is not there leaves the page in peace', async () => {
   const [page, shop] = withShop();
   shop.loaded('network');
+  assert.equal(page.released(), 1);
   shop.answer(page, all);
   assert.deepEqual([page.consents, page.words], [[], [['network']]]);
   const none = partPage();

@@ -59,7 +59,7 @@ test('TCF: while the banner is up nothing is known; what is clicked is told with
   const [page, cmp] = withCmp();
   page.run(consentTcf);
   cmp.say('cmpuishown', all);
-  assert.deepEqual(page.consents, []);
+  assert.deepEqual([page.consents, page.released()], [[], 1]);
   cmp.say('useractioncomplete', [1, 3, 4, 7, 8, 9]);
   assert.deepEqual(page.consents, [{ decide: true, measure: true, src: 'tcf', ver: '5/10.3' }]);
 });
@@ -91,6 +91,7 @@ test('TCF: where the GDPR does not apply, or the CMP fails, nobody has chosen', 
     Object.assign(window, { __tcfapi: (_c: string, _v: number, heard: Heard) => heard(null, false) }))];
   other.run(consentTcf);
   assert.deepEqual([page.consents, other.consents, other.words], [[], [], []]);
+  assert.deepEqual([page.released(), other.released()], [1, 1]);
 });
 
 test('TCF: the page may ask for other purposes, and an empty list is never granted', () => {

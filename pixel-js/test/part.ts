@@ -12,6 +12,8 @@ export interface PartPage {
   readonly core: Core;
   readonly consents: Consent[];
   readonly told: [Kind, Props | undefined][];
+  /** How often the part said that the first request need not wait for it. */
+  readonly released: () => number;
   /** What the part said to the shop's developer, faults among it. */
   readonly words: unknown[][];
   run(part: Part): void;
@@ -20,6 +22,7 @@ export interface PartPage {
 
 export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['window']) => void = () => {}): PartPage {
   const clock = new Clock();
+  let released = 0;
   const window = new JSDOM('<!doctype html>', { url: 'https://shop.example/' }).window as PartPage['window'];
   Object.assign(globalThis, { window, document: window.document, setTimeout: clock.setTimeout });
   prepare(window);
@@ -31,10 +34,10 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
     tell: (kind, props) => void page.told.push([kind, plain(props)]),
     decision: () => Promise.reject(new Error('no part of consent asks for a decision')),
     consent: (choice) => void page.consents.push(plain(choice)),
-    ready: () => undefined,
+    ready: () => void released++,
     lane: () => undefined,
     debug: (...words) => void page.words.push(words),
-    listen: (target, type, run) => target.addEventListener(type, guard(core.debug, run)),
+    listen: (target, type, run) => target.addEventListener(type, guard(core, run)),
   };
-  return { ...page, window, core, run: (part) => part(core), pass: (ms) => clock.advance(ms) };
+  return { ...page, window, core, released: () => released, run: (part) => part(core), pass: (ms) => clock.advance(ms) };
 }

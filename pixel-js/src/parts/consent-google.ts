@@ -18,6 +18,7 @@ export default function consentGoogle(core: Core): void {
     updated = update;
     for (const [word, value] of Object.entries(words)) {
       if (update || value === 'denied' || !(state.has(word) || 'region' in words)) state.set(word, value);
+      if (word === 'wait_for_update') setTimeout(core.ready, value as number);
     }
     if (update) tell(google, (word) => state.get(word) === 'granted');
   });

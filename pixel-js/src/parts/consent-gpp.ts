@@ -7,6 +7,7 @@ interface Ping {
   readonly gppVersion: string;
   readonly cmpId: number;
   readonly signalStatus: 'ready' | 'not ready';
+  readonly cmpDisplayStatus: 'hidden' | 'visible' | 'disabled';
   readonly applicableSections: readonly number[];
   /** By the sections' names; each an object, or a list of one for each segment. */
   readonly parsedSections?: Readonly<Record<string, object | readonly object[]>>;
@@ -35,23 +36,23 @@ export default function consentGpp(core: Core): void {
 
     if (ids.includes(tcfeuv2)) {
       const consents = fields(/^tcfeu/).find(([field]) => field === 'PurposeConsents')?.[1] as boolean[];
-      if (consents) tellTcf(tcf, (purpose) => consents[Number(purpose) - 1] === true, version);
-      return;
+      if (consents) return tellTcf(tcf, (purpose) => consents[Number(purpose) - 1] === true, version);
     }
-    if (!ids.some((id) => id >= usnat)) return;
-    const us = fields(/^us(?!p)/);
+    const us = ids.some((id) => id >= usnat) ? fields(/^us(?!p)/) : [];
     const known = (word: string): boolean => gpp.decide.split(' ').includes(word);
     const child = us.some(([field, value]) => /^KnownChild/.test(field) && [value].flat().some(Number));
     const out = (word: string): boolean => us.some(([field, value]) => field === word && (value === 1 || value === true));
     const asked = us.some(([field, value]) => known(field) && Number(value) > 0);
     if (child || asked) tell(gpp, (word) => !child && known(word) && !out(word), version);
+    else core.ready();
   };
   whenThere(
     core,
     () => (window as { __gpp?: Api }).__gpp,
     (api) =>
-      api('addEventListener', guard(core.debug, ({ pingData }, ok) => {
+      api('addEventListener', guard(core, ({ pingData }, ok) => {
         if (ok && pingData.signalStatus === 'ready') read(pingData);
+        else if (!ok || pingData.cmpDisplayStatus === 'visible') core.ready();
       })),
   );
 }

@@ -27,7 +27,7 @@ export default function consentShopify(core: Core): void {
   const look = (): void => {
     const api = find()?.customerPrivacy;
     const answers = Object.values(api?.['currentVisitorConsent']?.() ?? {});
-    if (!answers.some((answer) => answer === 'yes' || answer === 'no')) return;
+    if (!answers.some((answer) => answer === 'yes' || answer === 'no')) return core.ready();
     tell(shopify, (word) => api?.[questions[word] ?? '']?.() === true, version);
   };
   core.listen(document, 'visitorConsentCollected', look);
@@ -37,7 +37,10 @@ export default function consentShopify(core: Core): void {
     (found) =>
       found.loadFeatures?.(
         [{ name: 'consent-tracking-api', version }],
-        guard(core.debug, (error) => (error ? core.debug(error) : look())),
+        guard(core, (error) => {
+          if (error) core.debug(error);
+          look();
+        }),
       ),
   );
 }

@@ -22,9 +22,9 @@ type Api = (command: 'addEventListener', version: 2, heard: (data: TCData, ok: b
 export default function consentTcf(core: Core): void {
   const tell = teller(core, 'tcf');
   const heard = (data: TCData, ok: boolean): void => {
-    if (!ok || data.gdprApplies === false) return;
-    const stored = data.eventStatus === 'tcloaded';
-    if (!stored && data.eventStatus !== 'useractioncomplete') return;
+    const status = ok && data.gdprApplies !== false && data.eventStatus;
+    const stored = status === 'tcloaded';
+    if (!stored && status !== 'useractioncomplete') return core.ready();
     tell(
       tcf,
       (purpose) => data.purpose.consents[purpose] === true,
@@ -35,7 +35,7 @@ export default function consentTcf(core: Core): void {
   whenThere(
     core,
     () => (window as { __tcfapi?: Api }).__tcfapi,
-    (api) => api('addEventListener', 2, guard(core.debug, heard)),
+    (api) => api('addEventListener', 2, guard(core, heard)),
   );
 }
 
