@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,32 +59,27 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	}
 	readAt := r.now()
 	profiles := make([]*Profile, len(keys))
-	byVisitor := make(map[string]*Profile, len(keys))
+	found := &results{profiles: make(map[string]*Profile, len(keys))}
 	list := make([]string, len(keys))
 	for i, k := range keys {
 		profiles[i] = &Profile{ReadAt: readAt}
-		byVisitor[string(k.Visitor[:])] = profiles[i]
-		list[i] = fixedString(k.Visitor)
+		found.profiles[string(k.Visitor[:])] = profiles[i]
+		list[i] = literal(k.Visitor[:])
 	}
 	visitors := strings.NewReplacer("{visitors}", strings.Join(list, ", "))
 	// The queries run side by side: most of the time of each is overhead. Each fills fields of its own.
-	group, ctx := errgroup.WithContext(ctx)
+	group, side := errgroup.WithContext(ctx)
 	for _, part := range []struct {
 		what, sql string
 		args      []any
-		scan      func(driver.Rows, map[string]*Profile) error
+		scan      func(*results, driver.Rows) error
 	}{
-		{"hours", hoursSQL, []any{site, readAt.Add(-hoursBack)}, scanHour},
-		{"visitors", visitorsSQL, []any{site}, scanVisitor},
-		{"orders", ordersSQL, []any{site, site, readAt.Add(-ordersBack)}, scanOrder},
-		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, scanServe},
+		{"hours", hoursSQL, []any{site, readAt.Add(-hoursBack)}, (*results).hour},
+		{"visitors", visitorsSQL, []any{readAt.Add(-ordersBack), site}, (*results).visitor},
+		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, (*results).serve},
 	} {
 		group.Go(func() error {
-			rows, err := r.query(ctx, visitors.Replace(part.sql), part.args...)
-			if err == nil {
-				err = scanAll(rows, byVisitor, part.scan)
-			}
-			if err != nil {
+			if err := r.scan(side, found, part.scan, visitors.Replace(part.sql), part.args...); err != nil {
 				return fmt.Errorf("read %s of %d visitors: %w", part.what, len(keys), err)
 			}
 			return nil
@@ -91,6 +87,12 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
+	}
+	for orders := range slices.Chunk(found.orders, chunk) { // mostly none
+		sql := strings.ReplaceAll(ordersSQL, "{orders}", strings.Join(orders, ", "))
+		if err := r.scan(ctx, found, (*results).order, sql, site); err != nil {
+			return nil, fmt.Errorf("read %d orders of %d visitors: %w", len(orders), len(keys), err)
+		}
 	}
 	for _, p := range profiles {
 		p.trim()
@@ -101,17 +103,27 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	return profiles, nil
 }
 
-func scanAll(rows driver.Rows, profiles map[string]*Profile, scan func(driver.Rows, map[string]*Profile) error) error {
+// results are what the queries have found.
+type results struct {
+	profiles map[string]*Profile // by visitor
+	orders   []string            // literals of their order keys
+}
+
+func (r *Reader) scan(ctx context.Context, found *results, row func(*results, driver.Rows) error, sql string, args ...any) error {
+	rows, err := r.query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows, profiles); err != nil {
+		if err := row(found, rows); err != nil {
 			return err
 		}
 	}
 	return rows.Err()
 }
 
-func scanHour(rows driver.Rows, profiles map[string]*Profile) error {
+func (f *results) hour(rows driver.Rows) error {
 	var (
 		visitor                                           string
 		start                                             uint32
@@ -124,23 +136,27 @@ func scanHour(rows driver.Rows, profiles map[string]*Profile) error {
 	}
 	h.Start = int64(start)
 	h.Pageviews, h.ProductViews, h.CartAdds, h.CheckoutStarts = uint32(pageviews), uint32(productViews), uint32(cartAdds), uint32(checkoutStarts)
-	if p := profiles[visitor]; p != nil {
+	if p := f.profiles[visitor]; p != nil {
 		p.Hours = append(p.Hours, h)
 	}
 	return nil
 }
 
-func scanVisitor(rows driver.Rows, profiles map[string]*Profile) error {
+func (f *results) visitor(rows driver.Rows) error {
 	var (
 		visitor string
 		v       Profile
+		orders  []string
 	)
 	err := rows.Scan(&visitor, &v.FirstSeen, &v.LastSeen, &v.LastCart, &v.VisitorSince, &v.CartValue,
-		&v.Country, &v.Region, &v.Device, &v.Browser, &v.OS, &v.Referrer, &v.UTMSource, &v.UTMMedium, &v.UTMCampaign)
+		&v.Country, &v.Region, &v.Device, &v.Browser, &v.OS, &v.Referrer, &v.UTMSource, &v.UTMMedium, &v.UTMCampaign, &orders)
 	if err != nil {
 		return err
 	}
-	if p := profiles[visitor]; p != nil {
+	for _, key := range orders {
+		f.orders = append(f.orders, literal([]byte(key)))
+	}
+	if p := f.profiles[visitor]; p != nil {
 		p.FirstSeen, p.LastSeen, p.LastCart, p.VisitorSince, p.CartValue = v.FirstSeen, v.LastSeen, v.LastCart, v.VisitorSince, v.CartValue
 		p.Country, p.Region, p.Device, p.Browser, p.OS = v.Country, v.Region, v.Device, v.Browser, v.OS
 		p.Referrer, p.UTMSource, p.UTMMedium, p.UTMCampaign = v.Referrer, v.UTMSource, v.UTMMedium, v.UTMCampaign
@@ -148,7 +164,7 @@ func scanVisitor(rows driver.Rows, profiles map[string]*Profile) error {
 	return nil
 }
 
-func scanOrder(rows driver.Rows, profiles map[string]*Profile) error {
+func (f *results) order(rows driver.Rows) error {
 	var (
 		visitor string
 		o       Order
@@ -156,13 +172,13 @@ func scanOrder(rows driver.Rows, profiles map[string]*Profile) error {
 	if err := rows.Scan(&visitor, &o.At, &o.Revenue, &o.Decision); err != nil {
 		return err
 	}
-	if p := profiles[visitor]; p != nil { // nil: a more trusted report linked the order to somebody else
+	if p := f.profiles[visitor]; p != nil { // nil: a more trusted report linked the order to somebody else
 		p.Orders = append(p.Orders, o)
 	}
 	return nil
 }
 
-func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
+func (f *results) serve(rows driver.Rows) error {
 	var (
 		visitor, decision, session string
 		s                          Serve
@@ -173,7 +189,7 @@ func scanServe(rows driver.Rows, profiles map[string]*Profile) error {
 	}
 	s.DecisionID, s.Session = storedID(decision), storedID(session)
 	s.At, s.ValidUntil = time.UnixMilli(at), time.UnixMilli(until)
-	if p := profiles[visitor]; p != nil {
+	if p := f.profiles[visitor]; p != nil {
 		p.Serves = append(p.Serves, s)
 	}
 	return nil

@@ -1,5 +1,5 @@
 -- What each visitor did in each hour: Profile.Hours. The primary key (site, visitor, hour) answers
--- it. {visitors} is a list of FixedString(16) literals. Nobody has 1,000 sessions or products in an
+-- it. {visitors} is a list of their ids as strings. Nobody has 1,000 sessions or products in an
 -- hour: what a program makes up beyond that is left out, see maxDistinct.
 WITH groupUniqArrayArray(events) AS events_once
 SELECT

@@ -1,6 +1,6 @@
 -- Orders linked to these visitors, one row an order, refunds taken off as v_orders does. An order
--- in a currency without a known rate counts, without revenue. The keys come from the visitors'
--- activity, so that orders is read by its primary key.
+-- in a currency without a known rate counts, without revenue. {orders} are the keys that visitors.sql
+-- found, so that orders is read by its primary key.
 WITH orders_once AS
 (
     SELECT
@@ -10,10 +10,7 @@ WITH orders_once AS
         groupUniqArrayArray(refunds) AS refunds_once,
         argMaxMerge(decision) AS from_decision
     FROM {database}.orders
-    WHERE site = ? AND order_key IN (
-        SELECT arrayJoin(orders)
-        FROM {database}.visitor_activity
-        WHERE site = ? AND visitor IN ({visitors}) AND hour >= ?)
+    WHERE site = ? AND order_key IN ({orders})
     GROUP BY order_key
     HAVING max(trust) > 0
 )

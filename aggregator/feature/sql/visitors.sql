@@ -1,4 +1,4 @@
--- What holds for a visitor as a whole: times, the cart, the latest attributes.
+-- What holds for a visitor as a whole: times, the cart, the latest attributes, the keys of orders.
 SELECT
     visitor,
     toUnixTimestamp64Milli(min(first_seen)) AS first_ms,
@@ -14,7 +14,8 @@ SELECT
     substring(max(referrer), 9) AS referrer_last,
     substring(max(utm_source), 9) AS utm_source_last,
     substring(max(utm_medium), 9) AS utm_medium_last,
-    substring(max(utm_campaign), 9) AS utm_campaign_last
+    substring(max(utm_campaign), 9) AS utm_campaign_last,
+    groupUniqArrayArrayIf(orders, hour >= ?) AS order_keys
 FROM {database}.visitor_activity
 WHERE site = ? AND visitor IN ({visitors})
 GROUP BY visitor
