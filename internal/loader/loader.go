@@ -40,9 +40,9 @@ type Source interface {
 
 const (
 	minSealing = 250 * time.Millisecond
-	maxSealing = time.Second // a slow insert must not keep an event from the next decision for 2 s
-	sealFactor = 8           // a batch gathers for eight times as long as its insert takes
-	recent     = 9           // inserts whose median counts
+	maxSealing = 500 * time.Millisecond // of the second within which a decision shall follow its event (docs/adr/0027)
+	sealFactor = 8                      // a batch gathers for eight times as long as its insert takes
+	recent     = 9                      // inserts whose median counts
 
 	patience    = time.Minute      // with one try of one batch
 	MaxPatience = 30 * time.Minute // what it may grow to
