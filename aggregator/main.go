@@ -147,7 +147,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	defer reader.Close()
 	verdicts := &decision.Verdicts{Program: p.rules.current, Keys: p.keys, Store: store, Connect: connect, Database: c.Database, Log: log}
 	otherHosts := suppress.Table{List: suppressed, Connect: connect, Database: c.Database, Log: log}
-	follower := feature.NewFollower(reader, store, verdicts.Changed, log)
+	follower := feature.NewFollower(reader, store, verdicts.Changed, log, reg)
 	snapshot := feature.NewSnapshot(c.SpoolDir, c.StaleAfter, store, follower, log)
 	known := 0
 	if c.SnapshotEvery > 0 {
@@ -200,6 +200,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	if c.SnapshotEvery > 0 {
 		g.Add(service.Loop(snapshot.Keep(c.SnapshotEvery)))
 	}
+	g.Add(service.Loop(verdicts.Run))
 	g.Add(service.Loop(after(restored, follower.Run)))
 	g.Add(service.Loop(suppressed.Follow))
 	g.Add(service.Loop(otherHosts.Follow))

@@ -6,7 +6,7 @@
 -- times as much as states (docs/adr/0026). A text that shall be the latest has 8 bytes of its time before it.
 -- Measured on 10 million rows with these block sizes: 100 visitors 10 ms, 1,000 visitors 60 ms
 -- (with default ones 45 and 220 ms) for 7 % more disk. Of so small blocks ZSTD takes longer to open each than to read it:
--- LZ4 reads 1,000 visitors in half the time, for 16 % more disk (docs/adr/0027).
+-- LZ4 reads 1,000 visitors in half the time, for 16 % more disk (docs/adr/0028).
 CREATE TABLE IF NOT EXISTS {database}.visitor_activity{cluster}
 (
     site            LowCardinality(String) COMMENT 'Site id',

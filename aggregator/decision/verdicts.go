@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -15,8 +16,8 @@ import (
 )
 
 // Verdicts keeps the `eligibility` table: the last verdict for each visitor whose features changed,
-// for analysts. Nothing that a shopper gets depends on it, so a write that fails is logged and the
-// next change writes again.
+// for analysts. Nothing that a shopper gets depends on it, so nobody waits for it: who changed gathers for a second,
+// and a write that fails is logged and the next change writes again.
 type Verdicts struct {
 	Program  func() *eligibility.Program
 	Keys     *keyring.Ring
@@ -25,25 +26,78 @@ type Verdicts struct {
 	Database string
 	Log      *slog.Logger
 
-	conn driver.Conn
+	mu      sync.Mutex
+	changed map[string]map[feature.Key]bool // by site
+	n       int
+	conn    driver.Conn
 }
 
-// verdictTimeout bounds how long a table for analysts may keep the follower from the next change.
-const verdictTimeout = time.Second
+const (
+	verdictsEvery  = time.Second
+	verdictTimeout = 10 * time.Second
+	maxVerdicts    = 100_000 // that wait: while ClickHouse hangs, the later ones are left out
+)
 
-// Changed evaluates the visitors, who are of one site, and writes their verdicts. It is called by
-// one goroutine, the follower's.
-func (w *Verdicts) Changed(ctx context.Context, visitors []feature.Key) {
-	ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
-	defer cancel()
-	if err := w.write(ctx, visitors, time.Now()); err != nil {
-		w.Log.Warn("verdicts not written", "count", len(visitors), "error", err)
+// Changed notes visitors, who are of one site, for the next write. Safe for concurrent use.
+func (w *Verdicts) Changed(visitors []feature.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.changed == nil {
+		w.changed = map[string]map[feature.Key]bool{}
+	}
+	for _, k := range visitors {
+		if w.n == maxVerdicts {
+			return
+		}
+		of := w.changed[k.Site]
+		if of == nil {
+			of = map[feature.Key]bool{}
+			w.changed[k.Site] = of
+		}
+		if !of[k] {
+			of[k] = true
+			w.n++
+		}
 	}
 }
 
-func (w *Verdicts) write(ctx context.Context, visitors []feature.Key, now time.Time) error {
+// Run writes until ctx ends, and then what still waits.
+func (w *Verdicts) Run(ctx context.Context) error {
+	defer func() {
+		if w.conn != nil {
+			w.conn.Close()
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), verdictsEvery)
+			defer cancel()
+			w.flush(last)
+			return nil
+		case <-time.After(verdictsEvery):
+			w.flush(ctx)
+		}
+	}
+}
+
+func (w *Verdicts) flush(ctx context.Context) {
+	w.mu.Lock()
+	changed := w.changed
+	w.changed, w.n = nil, 0
+	w.mu.Unlock()
+	for site, visitors := range changed {
+		ctx, cancel := context.WithTimeout(ctx, verdictTimeout)
+		if err := w.write(ctx, site, visitors, time.Now()); err != nil {
+			w.Log.Warn("verdicts not written", "count", len(visitors), "error", err)
+		}
+		cancel()
+	}
+}
+
+func (w *Verdicts) write(ctx context.Context, site string, visitors map[feature.Key]bool, now time.Time) error {
 	program := w.Program()
-	st := program.File().Site(visitors[0].Site)
+	st := program.File().Site(site)
 	if st == nil {
 		return nil // the site was taken out of the file; its late events change nobody's verdict
 	}
@@ -63,7 +117,7 @@ func (w *Verdicts) write(ctx context.Context, visitors []feature.Key, now time.T
 	}
 	defer batch.Close()
 	expires := now.Add(st.Profiles)
-	for _, k := range visitors {
+	for k := range visitors {
 		p := w.Store.Get(k)
 		if p == nil {
 			continue

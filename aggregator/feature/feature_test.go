@@ -145,14 +145,14 @@ func TestFeatureNamesAndTypesAgree(t *testing.T) {
 }
 
 // follow runs a follower on its own store until the test ends.
-func follow(t *testing.T, s *shop, changed func(context.Context, []feature.Key)) (*feature.Follower, *feature.Store) {
+func follow(t *testing.T, s *shop, changed func([]feature.Key)) (*feature.Follower, *feature.Store) {
 	t.Helper()
 	store, err := feature.NewStore(1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	reader := feature.NewReader(db, s.connect)
-	f := feature.NewFollower(reader, store, changed, slog.New(slog.DiscardHandler))
+	f := feature.NewFollower(reader, store, changed, slog.New(slog.DiscardHandler), nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { f.Run(ctx); close(ended) }()
@@ -342,4 +342,20 @@ func TestACollectorWhoseClockIsSlowIsNotLate(t *testing.T) {
 		}
 	}
 	eventually(t, "who was there a moment ago by the collector's clock, a minute ago by ClickHouse's", func() bool { return store.Len() == 1 })
+}
+
+func TestABatchWhoseRowIsSeenLateIsNotMissed(t *testing.T) {
+	s := newShop(t)
+	f, store := follow(t, s, nil)
+	eventually(t, "first look", func() bool { return !f.CompleteAt().IsZero() })
+	visitor := hash("v").Bytes()
+	for _, insert := range []string{
+		"INSERT INTO DB.visitor_changes (spool, segment, site, visitor, order_key, expires) SELECT 's', 1, 'demo', unhex('" + hex.EncodeToString(visitor[:]) + "'), '', today() + 1",
+		"INSERT INTO DB.loads (table_name, spool, segment, rows, first_received, last_received, waited_ms, loaded_at) SELECT 'events', 's', 1, 1, now64(3), now64(3), 0, now64(3) - 300",
+	} {
+		if err := s.conn.Exec(t.Context(), strings.ReplaceAll(insert, "DB", db)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a batch that was loaded five minutes ago by its row, which came just now", func() bool { return store.Len() == 1 })
 }

@@ -2,56 +2,27 @@ package feature
 
 import (
 	"context"
-	_ "embed"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
-
-//go:embed sql/loads.sql
-var loadsSQL string
-
-//go:embed sql/changes.sql
-var changesSQL string
 
 const (
-	pollEvery     = 100 * time.Millisecond
-	queryTimeout  = 10 * time.Second
-	errorBackoff  = time.Second
-	loadsLookBack = 10 * time.Minute // of loads.sql: a row of `loads` is seen at most this long after its time
-	chunk         = 1000             // visitors in one read
-	groupSize     = 16               // batches whose visitors are read together
-	groupRows     = 10_000           // and their rows, but for one batch: one of a backlog changes thousands of visitors
-	changesKept   = 48 * time.Hour   // visitor_changes keeps a change for three days, counted by date
-
-	lateAfter = 10 * time.Second // a batch that waited so long for ClickHouse is part of a backlog
-	lateRows  = 200_000          // of late batches that are taken together
+	pollEvery    = 50 * time.Millisecond // a look costs ClickHouse some 4 ms
+	queryTimeout = 10 * time.Second
+	errorBackoff = time.Second
+	chunk        = 1000           // visitors in one read
+	groupSize    = 16             // batches whose visitors are read together
+	groupRows    = 10_000         // and their rows, but for one batch: one of a backlog changes thousands of visitors
+	changesKept  = 48 * time.Hour // visitor_changes keeps a change for three days, counted by date
+	lateRows     = 25_000         // of late batches that are taken together, while whoever shops now waits
 )
-
-// batch names one loaded batch.
-type batch struct {
-	spool   [16]byte
-	segment uint64
-}
-
-// load is a row of `loads`.
-type load struct {
-	batch
-	at     time.Time // by ClickHouse's clock
-	rows   uint64
-	waited uint64 // milliseconds since its last event was received, by the collector's clock
-}
-
-// late says whether it brings what happened a while ago. One of counts alone changes nobody, so is soon done with.
-func (l load) late() bool { return l.rows > 0 && l.waited > uint64(lateAfter.Milliseconds()) }
 
 // Follower keeps a Store up to date: it watches `loads` for batches it has not processed, asks
 // which visitors they changed, and reads those visitors again. It follows batches and not a clock,
@@ -64,7 +35,7 @@ func (l load) late() bool { return l.rows > 0 && l.waited > uint64(lateAfter.Mil
 type Follower struct {
 	reader  *Reader
 	store   *Store
-	changed func(ctx context.Context, keys []Key) // told after the store has the new profiles
+	changed func(keys []Key) // told after the store has the new profiles
 	log     *slog.Logger
 	now     func() time.Time
 
@@ -72,17 +43,26 @@ type Follower struct {
 	processed map[batch]time.Time // when they were loaded, by ClickHouse's clock
 	looked    time.Time           // by ClickHouse's clock: what was loaded before is in the store; zero before the first look
 
-	late     []load // late batches that are being processed
-	lateKeys []Key  // who of them is still to be read again
+	farLook  time.Time // when the last look that looked back far began, by our clock
+	late     []load    // late batches that are being processed
+	lateKeys []Key     // who of them is still to be read again
+
+	delay *prometheus.HistogramVec
 
 	begin      sync.Once
 	begun      chan struct{} // closed after the first look of this run
 	completeAt atomic.Int64  // Unix milliseconds: every batch loaded before is in the store
 }
 
-// NewFollower returns a follower that has read nothing yet. changed may be nil.
-func NewFollower(r *Reader, s *Store, changed func(context.Context, []Key), log *slog.Logger) *Follower {
-	return &Follower{reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}, begun: make(chan struct{})}
+// NewFollower returns a follower that has read nothing yet. changed may be nil, and must not keep it waiting.
+func NewFollower(r *Reader, s *Store, changed func([]Key), log *slog.Logger, reg prometheus.Registerer) *Follower {
+	return &Follower{
+		reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}, begun: make(chan struct{}),
+		delay: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
+			Name: "beckon_features_delay_seconds", Help: "How old the first event of a batch was when decisions knew it, backlogs left out: whole, and by step.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 1.6, 16),
+		}, []string{"step"}),
+	}
 }
 
 // CompleteAt is the moment up to which all loaded changes are in the store; zero before the first
@@ -150,9 +130,13 @@ func (f *Follower) Run(ctx context.Context) error {
 // than any one deadline allows, and what is done need not be done again. The late ones come last.
 func (f *Follower) poll(ctx context.Context) error {
 	start := f.now()
-	fresh, clock, err := f.newLoads(ctx)
+	far := f.looked.IsZero() || start.Sub(f.farLook) >= farLookEvery
+	fresh, clock, err := f.newLoads(ctx, far)
 	if err != nil {
 		return err
+	}
+	if far {
+		f.farLook = start
 	}
 	switch {
 	case f.looked.IsZero():
@@ -167,7 +151,7 @@ func (f *Follower) poll(ctx context.Context) error {
 		f.mu.Unlock()
 		fresh = slices.DeleteFunc(fresh, func(l load) bool { return clock.Sub(l.at) > loadsLookBack })
 	}
-	if err := f.work(ctx, fresh); err != nil {
+	if err := f.work(ctx, start, clock, fresh); err != nil {
 		return err
 	}
 	f.moveOn(start, clock, fresh)
@@ -175,13 +159,14 @@ func (f *Follower) poll(ctx context.Context) error {
 	return nil
 }
 
-// work does as much of the batches as is for one look.
-func (f *Follower) work(ctx context.Context, fresh []load) error {
+// work does as much of the batches as is for one look, which began at start by our clock and at clock by ClickHouse's.
+func (f *Follower) work(ctx context.Context, start, clock time.Time, fresh []load) error {
 	now, late := inTurn(fresh)
 	group := upTo(groupRows, now[:min(len(now), groupSize)])
 	if err := f.process(ctx, group); err != nil {
 		return err
 	}
+	f.observe(group, clock, f.now().Sub(start))
 	if len(group) < len(now) || len(late) == 0 {
 		return nil // look again first: a newer one may be there
 	}
@@ -279,59 +264,27 @@ func (f *Follower) catchUp(ctx context.Context, late []load) error {
 	return nil
 }
 
+// observe notes how long some batches took to become known, each duration by the clock of one machine.
+func (f *Follower) observe(group []load, clock time.Time, read time.Duration) {
+	for _, l := range group {
+		if l.rows == 0 {
+			continue
+		}
+		load, notice := time.Duration(l.waited)*time.Millisecond, max(0, clock.Sub(l.at))
+		f.delay.WithLabelValues("gather").Observe(l.gathered.Seconds())
+		f.delay.WithLabelValues("load").Observe(load.Seconds())
+		f.delay.WithLabelValues("notice").Observe(notice.Seconds())
+		f.delay.WithLabelValues("read").Observe(read.Seconds())
+		f.delay.WithLabelValues("whole").Observe((l.gathered + load + notice + read).Seconds())
+	}
+}
+
 func (f *Follower) remember(loads []load) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, l := range loads {
 		f.processed[l.batch] = l.at
 	}
-}
-
-// newLoads returns the batches that are not processed, the oldest first, and ClickHouse's clock. It
-// looks back beyond how far the last look came, since a row of `loads` is seen a little after its time;
-// however long ago that look was, nothing in between is missed.
-func (f *Follower) newLoads(ctx context.Context) (fresh []load, clock time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	sql := strings.NewReplacer(
-		"{first}", strconv.FormatBool(f.looked.IsZero()),
-		"{since}", fmt.Sprintf("fromUnixTimestamp64Milli(%d)", max(0, f.looked.UnixMilli()))).Replace(loadsSQL)
-	rows, err := f.reader.query(ctx, sql)
-	if err != nil {
-		return nil, clock, fmt.Errorf("look for loaded batches: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var (
-			spool string
-			l     load
-		)
-		if err := rows.Scan(&spool, &l.segment, &l.at, &l.rows, &l.waited); err != nil {
-			return nil, clock, fmt.Errorf("scan loaded batch: %w", err)
-		}
-		copy(l.spool[:], spool)
-		if l.batch == (batch{}) {
-			clock = l.at
-		} else if _, done := f.processed[l.batch]; !done {
-			fresh = append(fresh, l)
-		}
-	}
-	return fresh, clock, rows.Err()
-}
-
-func (f *Follower) changedVisitors(ctx context.Context, loads []load) ([]Key, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	list := make([]string, len(loads))
-	for i, l := range loads {
-		list[i] = fmt.Sprintf("(%s, %d)", literal(l.spool[:]), l.segment)
-	}
-	rows, err := f.reader.query(ctx, strings.ReplaceAll(changesSQL, "{batches}", strings.Join(list, ", ")))
-	if err != nil {
-		return nil, fmt.Errorf("look for changed visitors of %d batches: %w", len(loads), err)
-	}
-	defer rows.Close()
-	return scanKeys(rows)
 }
 
 // refresh reads the visitors again and puts them into the store.
@@ -347,7 +300,7 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 			return err
 		}
 		if f.changed != nil {
-			f.changed(ctx, part)
+			f.changed(part)
 		}
 	}
 	return nil
@@ -358,31 +311,3 @@ func (f *Follower) read(ctx context.Context, part []Key) error {
 	defer cancel()
 	return f.store.fill(ctx, f.reader, part[0].Site, part, f.now)
 }
-
-// scanKeys reads (site, visitor) rows, which the query orders by site.
-func scanKeys(rows driver.Rows) ([]Key, error) {
-	var keys []Key
-	for rows.Next() {
-		var site, visitor string
-		if err := rows.Scan(&site, &visitor); err != nil {
-			return nil, fmt.Errorf("scan changed visitor: %w", err)
-		}
-		k := Key{Site: site}
-		copy(k.Visitor[:], visitor)
-		keys = append(keys, k)
-	}
-	return keys, rows.Err()
-}
-
-// literal spells bytes as a SQL string. A list of plain strings is read at once; a function call for each, which has to
-// be resolved and computed, took longer for a thousand visitors than finding them.
-func literal(id []byte) string {
-	text := make([]byte, 0, 4*len(id)+2)
-	text = append(text, '\'')
-	for _, b := range id {
-		text = append(text, '\\', 'x', hexDigits[b>>4], hexDigits[b&15])
-	}
-	return string(append(text, '\''))
-}
-
-const hexDigits = "0123456789abcdef"

@@ -12,7 +12,7 @@ import (
 // thirty of them behind.
 func TestTheFeedMovesOnWhileSomethingIsLeft(t *testing.T) {
 	const behind = 30
-	f := NewFollower(nil, nil, nil, slog.New(slog.DiscardHandler))
+	f := NewFollower(nil, nil, nil, slog.New(slog.DiscardHandler), nil)
 	start := time.Now()
 	clock := start.Add(-time.Minute) // ClickHouse has another clock
 	f.moveOn(start, clock, nil)
@@ -38,7 +38,7 @@ func TestTheFeedMovesOnWhileSomethingIsLeft(t *testing.T) {
 }
 
 func TestALookDoesNotGoBack(t *testing.T) {
-	f := NewFollower(nil, nil, nil, slog.New(slog.DiscardHandler))
+	f := NewFollower(nil, nil, nil, slog.New(slog.DiscardHandler), nil)
 	now := time.Now()
 	f.moveOn(now, now, nil)
 	f.moveOn(now.Add(time.Second), now.Add(time.Second), []load{{batch: batch{segment: 1}, at: now.Add(-time.Minute)}})

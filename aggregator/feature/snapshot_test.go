@@ -28,7 +28,7 @@ func startRun(t *testing.T, dir string, now time.Time, refuse Suppressed) (r *ru
 	}
 	r = &run{}
 	log := slog.New(slog.NewTextHandler(&r.said, nil))
-	r.Snapshot = NewSnapshot(dir, time.Hour, store, NewFollower(nil, store, nil, log), log)
+	r.Snapshot = NewSnapshot(dir, time.Hour, store, NewFollower(nil, store, nil, log, nil), log)
 	r.now = func() time.Time { return now }
 	return r, r.Load()
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 //go:embed sql/warm.sql
@@ -75,4 +77,19 @@ func (w *Warmer) read(ctx context.Context) (visitors int, err error) {
 		visitors, keys = visitors+n, keys[n:]
 	}
 	return visitors, nil
+}
+
+// scanKeys reads (site, visitor) rows.
+func scanKeys(rows driver.Rows) ([]Key, error) {
+	var keys []Key
+	for rows.Next() {
+		var site, visitor string
+		if err := rows.Scan(&site, &visitor); err != nil {
+			return nil, fmt.Errorf("scan changed visitor: %w", err)
+		}
+		k := Key{Site: site}
+		copy(k.Visitor[:], visitor)
+		keys = append(keys, k)
+	}
+	return keys, rows.Err()
 }

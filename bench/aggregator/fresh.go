@@ -28,10 +28,12 @@ import (
 // fresh is what decisions were like while events flowed.
 type fresh struct {
 	EventsASecond, ClosedLoop, DecisionsASecond float64
-	Changed                                     latency // from the acknowledgement of a first event to the decision that knows it
-	Warm, ColdOnes                              latency // from the planned moment to the answer
-	SentLate                                    latency // of our own client
-	Server                                      latency // of the histogram, upper bounds
+	Changed                                     latency            // from the acknowledgement of a first event to the decision that knows it
+	Warm, ColdOnes                              latency            // from the planned moment to the answer
+	SentLate                                    latency            // of our own client
+	Server                                      latency            // of the histogram, upper bounds
+	Steps                                       map[string]latency // of a change, by the aggregator's histogram, upper bounds
+	Cores                                       map[string]float64 // processor time of each, a second
 	ColdReasons                                 map[string]int
 	Acknowledged                                int64
 }
@@ -44,6 +46,9 @@ const (
 	pollEvery    = 10 * time.Millisecond
 	probeWithin  = 20 * time.Second
 )
+
+// steps of a change, in their order, and all of them.
+var steps = []string{"gather", "load", "notice", "read", "whole"}
 
 // offers let the first event of a visitor decide.
 const offers = `    offers:
@@ -114,22 +119,39 @@ func (c *config) fresh(ctx context.Context) (f *fresh, err error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := s.histogram(ctx)
+	before, err := s.histograms(ctx)
 	if err != nil {
 		return nil, err
 	}
+	used := usage(collector, aggregator)
 	var probes sync.WaitGroup
 	var probed []time.Duration
 	probes.Go(func() { probed, err = s.probe(c.Duration) })
 	asked := s.ask(f, warm, cold, c)
 	probes.Wait()
-	after, errAfter := s.histogram(ctx)
+	after, errAfter := s.histograms(ctx)
+	f.Cores = map[string]float64{}
+	for name, cpu := range usage(collector, aggregator) {
+		f.Cores[name] = (cpu - used[name]).Seconds() / c.Duration.Seconds()
+	}
 	if err := errors.Join(err, asked, errAfter, <-flowing); err != nil {
 		return nil, err
 	}
 	f.Changed, f.Acknowledged = latencyOf(probed), flow.Acked.Load()
-	f.Server = after.since(before)
+	f.Server, f.Steps = after["decision"].since(before["decision"]), map[string]latency{}
+	for _, step := range steps {
+		f.Steps[step] = after[step].since(before[step])
+	}
 	return f, nil
+}
+
+// usage is the processor time of each so far.
+func usage(collector, aggregator *rigs.Child) map[string]time.Duration {
+	_, c := rigs.Processes(collector.Cmd.Process.Pid)
+	_, a := rigs.Processes(aggregator.Cmd.Process.Pid)
+	_, all := rigs.Processes(os.Getpid())
+	_, own := rigs.Ourselves()
+	return map[string]time.Duration{"collector": c, "aggregator": a, "ClickHouse": all - c - a - own, "load": own}
 }
 
 // someone is a browser with a cookie.
@@ -316,32 +338,46 @@ func (s *storefront) probe(d time.Duration) ([]time.Duration, error) {
 // buckets are a histogram's: how many answers took at most so many seconds.
 type buckets map[float64]float64
 
-// histogram reads the server's own times of decisions.
-func (s *storefront) histogram(ctx context.Context) (buckets, error) {
+// histograms reads the server's own times: of decisions, and of the steps of a change.
+func (s *storefront) histograms(ctx context.Context) (map[string]buckets, error) {
 	page, err := s.admin.Read(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}
-	b := buckets{}
+	all := map[string]buckets{}
 	for line := range bytes.Lines(page) {
 		series, value, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
-		if !strings.HasPrefix(series, "beckon_decision_seconds_bucket{") || !strings.Contains(series, `route="decision"`) {
+		what := label(series, "step")
+		switch name, _, _ := strings.Cut(series, "{"); {
+		case name == "beckon_decision_seconds_bucket" && label(series, "route") == "decision":
+			what = "decision"
+		case name != "beckon_features_delay_seconds_bucket":
 			continue
 		}
-		_, le, _ := strings.Cut(series, `le="`)
-		le, _, _ = strings.Cut(le, `"`)
-		bound, err := strconv.ParseFloat(le, 64)
+		bound, err := strconv.ParseFloat(label(series, "le"), 64)
 		if err != nil {
 			return nil, fmt.Errorf("read the histogram: %q: %w", series, err)
 		}
-		if b[bound], err = strconv.ParseFloat(value, 64); err != nil {
+		if all[what] == nil {
+			all[what] = buckets{}
+		}
+		if all[what][bound], err = strconv.ParseFloat(value, 64); err != nil {
 			return nil, fmt.Errorf("read the histogram: %q: %w", series, err)
 		}
 	}
-	if len(b) == 0 {
-		return nil, errors.New("the aggregator has no histogram of decisions")
+	for _, what := range append(steps, "decision") {
+		if len(all[what]) == 0 {
+			return nil, fmt.Errorf("the aggregator has no histogram of %s", what)
+		}
 	}
-	return b, nil
+	return all, nil
+}
+
+// label is a label's value in a series.
+func label(series, name string) string {
+	_, value, _ := strings.Cut(series, name+`="`)
+	value, _, _ = strings.Cut(value, `"`)
+	return value
 }
 
 // since is the latency of what came after before, as bounds of buckets.

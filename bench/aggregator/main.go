@@ -117,7 +117,12 @@ func (r *result) markdown(c *config) []byte {
 			line("| %s | %d | %.2f | %.2f | %.2f | %.2f |", x.what, x.l.N, x.l.P50, x.l.P90, x.l.P99, x.l.Max)
 		}
 		line("| all answers, by the server | %d | %.2f | %.2f | %.2f | |", f.Server.N, f.Server.P50, f.Server.P90, f.Server.P99)
-		line("\nCold answers by reason: %s. Events acknowledged: %d. The client sent its requests late by %.2f ms at p99.", f.reasons(), f.Acknowledged, f.SentLate.P99)
+		for _, step := range steps {
+			line("| a change, by the server: %s | %d | %.2f | %.2f | %.2f | |", step, f.Steps[step].N, f.Steps[step].P50, f.Steps[step].P90, f.Steps[step].P99)
+		}
+		line("\nA change gathers in the spool from the first event of its batch to the last, is loaded, noticed by the aggregator, and its visitors are read. Cores: ClickHouse %.2f, collector %.2f, aggregator %.2f, load %.2f.",
+			f.Cores["ClickHouse"], f.Cores["collector"], f.Cores["aggregator"], f.Cores["load"])
+		line("Cold answers by reason: %s. Events acknowledged: %d. The client sent its requests late by %.2f ms at p99.", f.reasons(), f.Acknowledged, f.SentLate.P99)
 	}
 	if len(r.Scale) > 0 {
 		line("\n## Histories, %d events a visitor over 30 days\n", c.PerVisitor)

@@ -40,7 +40,7 @@ type Source interface {
 
 const (
 	minSealing = 250 * time.Millisecond
-	maxSealing = 500 * time.Millisecond // of the second within which a decision shall follow its event (docs/adr/0027)
+	maxSealing = 500 * time.Millisecond // of the second within which a decision shall follow its event (docs/adr/0028)
 	sealFactor = 8                      // a batch gathers for eight times as long as its insert takes
 	recent     = 9                      // inserts whose median counts
 

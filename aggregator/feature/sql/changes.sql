@@ -1,18 +1,6 @@
--- Who changed in these batches. {batches} is a list of (spool, segment) tuples. A server that
--- reports an order without naming a visitor changes the visitor whom the order belongs to.
-SELECT DISTINCT site, visitor FROM
-(
-    SELECT site, visitor
-    FROM {database}.visitor_changes
-    WHERE (spool, segment) IN ({batches}) AND visitor != toFixedString('', 16)
-    UNION ALL
-    SELECT site, argMaxMerge(visitor) AS visitor
-    FROM {database}.orders
-    WHERE (site, order_key) IN (
-        SELECT site, order_key
-        FROM {database}.visitor_changes
-        WHERE (spool, segment) IN ({batches}) AND visitor = toFixedString('', 16))
-    GROUP BY site, order_key
-)
-WHERE visitor != toFixedString('', 16)
-ORDER BY site, visitor
+-- Who changed in these batches, and orders that changed without a word of whose they are. {batches} is a list of
+-- (spool, segment) tuples. A row can come twice until parts are merged.
+SELECT site, visitor, order_key
+FROM {database}.visitor_changes
+WHERE (spool, segment) IN ({batches})
+SETTINGS max_threads = 1
