@@ -143,7 +143,7 @@ function order_batch( \WC_Order $order ): array {
 	$paid = $order->get_date_paid() ?? $order->get_date_created();
 	$id   = event_id( $order->get_date_created(), 'purchase ' . $order->get_id() );
 	return batch( array( 'n' => 'purchase', 'i' => $id, 't' => $paid->getTimestamp() * 1000, 'p' => order_props( $order ) ) )
-		+ ( '' !== $link ? array( 'k' => $link ) : array() );
+		+ ( '' !== $link ? array( 'k' => $link ) : array( 'c' => array( 'decide' => false, 'measure' => false, 'src' => 'woocommerce' ) ) );
 }
 
 /** A refund takes the lane of its order, so it names nobody. */
@@ -217,7 +217,7 @@ function goods( \WC_Order $order ): float {
 
 /** A UUIDv7 of that time, the same for the same thing each time. */
 function event_id( \DateTimeInterface $at, string $what ): string {
-	$hex = str_pad( dechex( $at->getTimestamp() * 1000 ), 12, '0', STR_PAD_LEFT ) . hash( 'sha256', random_bytes( 9 ) );
+	$hex = str_pad( dechex( $at->getTimestamp() * 1000 ), 12, '0', STR_PAD_LEFT ) . hash( 'sha256', setting( 'beckon_site' ) . ' ' . $what );
 	$hex = substr_replace( $hex, '7', 12, 1 );
 	$hex = substr_replace( $hex, '89ab'[ hexdec( $hex[16] ) & 3 ], 16, 1 );
 	return preg_replace( '/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/', '$1-$2-$3-$4-$5', $hex );
