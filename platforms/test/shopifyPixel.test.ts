@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { RegisterInit } from '@shopify/web-pixels-extension';
 import type { Kind, Props } from '../../pixel-js/src/wire';
+import { shopify } from '../../pixel-js/src/lanes';
+import { decideWords } from '../shopify/extensions/beckon-pixel/src/choice';
 import { kinds, type Props as Sent } from '../shopify/extensions/beckon-pixel/src/events';
 import { Sandbox } from './sandbox';
 import { init, personal, visit } from './shopifyEvents';
@@ -141,14 +143,17 @@ test('what happens during a pause goes along when it ends', async () => {
 test('permissions at the start only lower; an answer of the visitor is told at once, with its time', async () => {
   const choices = (sandbox: Sandbox): unknown[] => sandbox.sent.map(({ body: { c, e } }) => [c?.['decide'], c?.['measure'], c?.['src'], 'at' in (c ?? {}), e.length]);
 
-  const lowered = start('LINK', {}, { preferencesProcessingAllowed: false });
+  const lowered = start('LINK', {}, { saleOfDataAllowed: false });
   lowered.publish(visit('LINK', now).product_viewed);
   await lowered.settle();
   assert.deepEqual(choices(lowered), [[false, true, 'shopify', false, 0], [false, true, 'shopify', false, 1]]);
 
-  const marketing = start('LINK', { personal: 'marketing' }, { preferencesProcessingAllowed: false });
-  marketing.publish(visit('LINK', now).product_viewed);
-  assert.deepEqual(marketing.sent[0]?.body.c, undefined);
+  for (const allowed of [start('LINK', {}, { preferencesProcessingAllowed: false }), start('LINK', { decide: ' preferences ' }, { marketingAllowed: false })]) {
+    allowed.publish(visit('LINK', now).product_viewed);
+    assert.deepEqual(allowed.sent[0]?.body.c, undefined);
+  }
+  const unheardOf = start('LINK', { decide: 'marketing toys' });
+  assert.equal(unheardOf.sent[0]?.body.c?.['decide'], false);
 
   const asked = start('LINK');
   asked.consent({ analyticsProcessingAllowed: false, marketingAllowed: false, preferencesProcessingAllowed: false });
@@ -160,7 +165,7 @@ test('permissions at the start only lower; an answer of the visitor is told at o
   await asked.settle();
   assert.deepEqual(choices(asked).slice(1), [[true, true, 'shopify', true, 0], [true, true, 'shopify', true, 1]]);
 
-  const own = start('LINK', { personal: 'tag' }, { preferencesProcessingAllowed: false });
+  const own = start('LINK', { consent: 'own' }, { marketingAllowed: false });
   own.consent({ analyticsProcessingAllowed: false });
   own.publish(visit('LINK', now).product_viewed);
   assert.deepEqual(choices(own), [[undefined, undefined, undefined, false, 1]]);
@@ -180,6 +185,8 @@ test('tax beside the price leaves value and shipping as they are; missing sums a
   assert.deepEqual(sums({ totalTax: usd(0), totalPrice: usd(112.45) }), [107.55, 0, 4.9, 11.95]);
   assert.deepEqual(sums({ subtotalPrice: null, discountsAmount: null }), [undefined, undefined, undefined, undefined]);
 });
+
+test('the words for lane decide are those of the tag', () => assert.equal(decideWords, shopify.decide));
 
 test('the names are those of the reference and of the wire', () => {
   const named: Record<string, Kind> = kinds; // the type check: every kind is one of the wire's

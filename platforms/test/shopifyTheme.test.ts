@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { JSDOM } from 'jsdom';
 import { theme } from './liquid';
 
-const settings = { endpoint: 'https://px.shop.example', site: 'demo', consent: 'shopify' };
+const settings = { endpoint: 'https://px.shop.example', site: 'demo', consent: 'shopify', decide: '' };
 
 test('the app embed prints stub, link script and tag, and nothing in the theme editor or without settings', () => {
   const page = theme({ settings });
@@ -15,6 +15,7 @@ test('the app embed prints stub, link script and tag, and nothing in the theme e
   assert.deepEqual({ ...scripts[2]!.dataset }, { site: 'demo', endpoint: 'https://px.shop.example', consent: 'shopify' });
   assert.ok(scripts[1]!.hasAttribute('async') && scripts[2]!.hasAttribute('async'));
 
+  assert.ok(theme({ settings: { ...settings, decide: 'analytics' } }).includes(' data-consent-decide="analytics">'));
   assert.equal(theme({ settings: { ...settings, consent: 'own' } }).includes('data-consent'), false);
   assert.equal(theme({ settings, designMode: true }).trim(), '');
   assert.equal(theme({ settings: { ...settings, site: ' ' } }).trim(), '');

@@ -1,5 +1,5 @@
 // What the visitor has answered in a banner that speaks the WP Consent API. Personalised offers need "marketing",
-// whose definition there is profiles. The answers are cookies, known before the API's own script has loaded; who has
+// whose definition there is profiles, beside what reports need. The answers are cookies, known before the API's own script has loaded; who has
 // answered nothing has chosen nothing, whatever the API grants such visitors, and Beckon's own default holds.
 (() => {
   const prefix = () => (window.consent_api && window.consent_api.cookie_prefix) || 'wp_consent';
@@ -7,11 +7,8 @@
   const tell = () => {
     const [marketing, statistics, anonymous] = ['marketing', 'statistics', 'statistics-anonymous'].map(answer);
     if (!marketing && !statistics && !anonymous) return;
-    beckon('consent', {
-      decide: marketing === 'allow',
-      measure: marketing === 'allow' || statistics === 'allow' || anonymous === 'allow',
-      src: 'wp-consent-api',
-    });
+    const measure = statistics === 'allow' || anonymous === 'allow';
+    beckon('consent', { decide: measure && marketing === 'allow', measure, src: 'wp-consent-api' });
   };
   tell();
   // The banner sets one category after the other: tell them as one answer.

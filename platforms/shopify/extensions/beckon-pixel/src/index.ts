@@ -7,7 +7,7 @@
 import { register } from '@shopify/web-pixels-extension';
 import type { CustomEvent, ExtensionApi } from '@shopify/web-pixels-extension';
 import { isCheckout, page, referrer } from './address';
-import { answered, permitted } from './choice';
+import { answered, decideWords, permitted } from './choice';
 import { eventId } from './eventId';
 import { attributesOf, kinds, linkOf, propsOf, type Heard } from './events';
 import { startSender } from './sender';
@@ -18,12 +18,12 @@ register(({ analytics, customerPrivacy, init, settings }: ExtensionApi) => {
   if (!site || !endpoint) return;
 
   const sender = startSender(`${endpoint}/e`, site);
-  const personal = settings['personal'];
+  const words = String(settings['decide'] || decideWords);
 
-  if (personal !== 'tag') {
-    sender.choose(permitted(init.customerPrivacy, personal));
+  if (settings['consent'] !== 'own') {
+    sender.choose(permitted(init.customerPrivacy, words));
     customerPrivacy.subscribe('visitorConsentCollected', ({ customerPrivacy: now }) =>
-      sender.choose(answered(now, personal, Date.now())),
+      sender.choose(answered(now, words, Date.now())),
     );
   }
 
