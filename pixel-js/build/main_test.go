@@ -19,8 +19,10 @@ var budgets = map[string]int{
 	"b.consent-gpp.js":     760,
 	"b.consent-shopify.js": 560,
 	"b.consent-tcf.js":     570,
+	"b.event.js":           600,
 	"b.ga4.js":             880,
 	"b.names.js":           780,
+	"b.offer.js":           700,
 }
 
 func TestDistIsWhatTheSourceBuilds(t *testing.T) {

@@ -24,7 +24,7 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
   const clock = new Clock();
   let released = 0;
   const window = new JSDOM('<!doctype html>', { url: 'https://shop.example/' }).window as PartPage['window'];
-  Object.assign(globalThis, { window, document: window.document, setTimeout: clock.setTimeout });
+  Object.assign(globalThis, { window, document: window.document, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout });
   prepare(window);
   const page = { consents: [] as Consent[], told: [] as [Kind, Props | undefined][], words: [] as unknown[][] };
   const core: Core = {
