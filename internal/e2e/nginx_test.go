@@ -70,6 +70,7 @@ http {
         ssl_certificate %[1]s/cert.pem;
         ssl_certificate_key %[1]s/key.pem;
         location / { return 200 "the shop\n"; }
+        location = /tagged { default_type text/html; return 200 '<!doctype html><script async src="/px/b.js" data-site="demo" data-endpoint="/px"></script>'; }
         include %[1]s/beckon.conf;
     }
 }
@@ -235,6 +236,17 @@ func TestBehindNginx(t *testing.T) {
 			t.Errorf("reason %q", a.reason())
 		}
 		v.must(200, "POST", px+"/e", batch("demo", oneEvent("search", newID(), `{"ignored":"`+strings.Repeat("x", 60<<10)+`"}`)+`,{"n":"none"}`))
+	})
+	t.Run("the doctor finds it in order", func(t *testing.T) {
+		s.writeSites(strings.Replace(sitesText, `["https://shop.example"]`, `["https://shop.example", "`+nginx.origin+`"]`, 1))
+		t.Setenv("SSL_CERT_FILE", filepath.Join(nginx.dir, "cert.pem"))
+		eventually(t, func() error { // the services have read the file anew
+			d, _ := askDoctor(t, "--url", nginx.origin+"/tagged", "--sites", s.path("sites.yaml"), "--admin", s.collector.admin)
+			if found := d.complaints(); len(found) != 1 || !strings.HasPrefix(found[0], "warning tls: the certificate of ") { // which is made for an hour
+				return fmt.Errorf("found %q", found)
+			}
+			return nil
+		})
 	})
 	t.Run("an opt-out ends it", func(t *testing.T) {
 		v.must(204, "POST", px+"/optout", "", "Origin", nginx.origin)
