@@ -97,6 +97,9 @@ func TestSite(t *testing.T) {
 	finds(t, "site", Fault, `add "https://shop.example" to the origins`, func(w *world) {
 		w.sites = strings.Replace(sitesText, "https://shop.example", "https://www.shop.example", 1)
 	}, "cookie")
+	finds(t, "site", OK, "its environment is staging, which only the views ending in _all show", func(w *world) {
+		w.sites = strings.Replace(sitesText, "    currency", "    environment: staging\n    currency", 1)
+	})
 	finds(t, "site", Fault, "the site demo lists it", func(w *world) {
 		w.site = "other"
 	}, "tag", "collector", "decision", "consent", "events", "cookie")
@@ -107,7 +110,11 @@ func TestPage(t *testing.T) {
 		w.url = "https://shop.example/start"
 		answers("/start", http.StatusFound, "", "Location", "/")(w)
 	})
-	finds(t, "page", Fault, "answers 404", func(w *world) { w.url = "https://shop.example/gone" }, "tag")
+	finds(t, "page", Fault, "name a page with --url that shoppers see", func(w *world) {
+		w.url = "https://shop.example/gone"
+		answers("/gone", http.StatusNotFound, page, "Content-Type", "text/html")(w)
+	})
+	finds(t, "page", Fault, "without a Content-Type, 1 KiB: that is no HTML", func(w *world) { w.header["Content-Type"] = nil })
 	finds(t, "page", Fault, "what protects the shop", func(w *world) { answers("/", http.StatusForbidden, page, "Content-Type", "text/html")(w) })
 	finds(t, "page", Fault, "that is no HTML", func(w *world) { w.header.Set("Content-Type", "application/json") })
 	finds(t, "page", Fault, "its HTML cannot be read", func(w *world) { w.html = strings.Repeat("<div>", 600) })
@@ -126,6 +133,57 @@ func TestPage(t *testing.T) {
 	})
 	finds(t, "page", Fault, "and not now", func(w *world) { w.certificate = authority.issue(t, "shop.example", time.Now().Add(-time.Hour)) })
 	finds(t, "page", Fault, "was not asked for", func(w *world) { w.header.Set("Content-Encoding", "zstd") })
+}
+
+// unchecked examines a world and holds every check but those named to one word.
+func unchecked(t *testing.T, change func(*world), because string, but ...string) {
+	t.Helper()
+	w := newWorld(t)
+	change(w)
+	for _, c := range w.examine().Checks {
+		if slices.Contains(but, c.Name) {
+			continue
+		}
+		if len(c.Findings) != 1 || c.Outcome != NotChecked || c.Findings[0].Seen != "because "+because {
+			t.Errorf("%s: %v", c.Name, c.Findings)
+		}
+	}
+}
+
+func TestWithoutAPageNothingIsChecked(t *testing.T) {
+	unchecked(t, func(w *world) { w.url = "https://shop.example:8443/" }, "the page could not be fetched", "site", "page", "consent", "events")
+	w := newWorld(t)
+	w.url = "https://shop.example:8443/"
+	if r := w.examine(); r.Reached || r.Outcome != Fault {
+		t.Errorf("reached %v, %s", r.Reached, r.Outcome)
+	}
+}
+
+func TestWithoutHTMLOrTagTheRestSaysSo(t *testing.T) {
+	f := func(change func(*world), want map[string]string) {
+		t.Helper()
+		w := newWorld(t)
+		change(w)
+		r := w.examine()
+		for name, because := range want {
+			if c := r.of(t, name); c.Outcome != NotChecked || c.Findings[0].Seen != "because "+because {
+				t.Errorf("%s: %v, want %s", name, c.Findings, because)
+			}
+		}
+	}
+	service := map[string]string{
+		"collector": "the address of the collector is not known", "decision": "the address of the decision service is not known", "jwks": "the address of the decision service is not known",
+		"proxy": "the address of the collector is not known", "cookie": "the address of the collector is not known", "safari": "the address of the collector is not known",
+		"stub": "the page has no tag", "tag-file": "the page has no tag", "integrity": "the page has no tag", "parts": "there is no tag that could load them",
+	}
+	f(func(w *world) { w.header.Set("Content-Type", "text/plain") }, service)
+	f(func(w *world) { w.header.Set("Content-Type", "text/plain") }, map[string]string{"tag": "the page is no HTML", "csp": "the page is no HTML"})
+	f(replace(element, ""), service)
+	f(answers("/px/b.js", http.StatusNotFound, ""), map[string]string{"integrity": "the tag could not be loaded", "parts": "there is no tag that could load them"})
+	f(func(w *world) { w.site = "nobody" }, map[string]string{
+		"decision": "the sites file does not know the site", "jwks": "the site has no offers to check", "cookie": "the sites file does not know the site",
+		"consent": "the sites file does not know the site", "events": "the sites file does not know the site",
+	})
 }
 
 // What no server of a test can be made to do.
@@ -190,8 +248,11 @@ func TestClock(t *testing.T) {
 	finds(t, "clock", OK, "ahead of this machine's", func(w *world) { w.collectorSkew = 10*time.Second + 900*time.Millisecond })
 	finds(t, "clock", OK, "the shop's server and this machine's agree", func(w *world) { // a page that a cache kept for an hour
 		w.html = "<!doctype html>"
-		w.header.Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
-		w.header.Set("Age", "3600")
+		w.before = func(out http.ResponseWriter, _ *http.Request) bool {
+			out.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+			out.Header().Set("Age", "3600")
+			return false
+		}
 	}, "tag")
 	finds(t, "clock", NotChecked, "no reply has a Date", func(w *world) {
 		w.html = "<!doctype html>"
@@ -224,6 +285,8 @@ func TestTag(t *testing.T) {
 	f(Fault, `data-site is "dmeo", and sites.yaml has no such site`, strings.Replace(element, "demo", "dmeo", 1))
 	f(Fault, `data-site is "other", which is another site`, strings.Replace(element, "demo", "other", 1))
 	f(Fault, `write data-endpoint="/px"`, strings.Replace(element, `"/px"`, `"px"`, 1))
+	f(Fault, "no address of the web", strings.Replace(element, `"/px"`, `"ftp://shop.example/px"`, 1))
+	f(Fault, "no script element", `<script async src="ftp://shop.example/px/b.js" data-site="demo"></script>`)
 	f(Fault, "mixed content", strings.Replace(element, "/px/b.js", "http://shop.example/px/b.js", 1), "csp")
 	f(Fault, "data-endpoint http", strings.Replace(element, `"/px"`, `"http://shop.example/px"`, 1), "cookie", "collector", "decision")
 	f(Warning, "comes from another host, www.shop.example", strings.Replace(element, "/px/b.js", "https://www.shop.example/px/b.js", 1))
@@ -426,6 +489,9 @@ func TestDecision(t *testing.T) {
 	f(Fault, "one visitor could get another's offer", says(func(h http.Header) { h.Set("Cache-Control", "public, max-age=60") }))
 	f(Fault, "does not reach the aggregator", answers("/px/v1/decision", http.StatusBadGateway, ""))
 	f(Fault, `"origin-not-listed"`, answers("/px/v1/decision", http.StatusForbidden, "", "Beckon-Reason", "origin-not-listed"))
+	f(Warning, "take enabled: false off", func(w *world) {
+		w.sites = strings.Replace(sitesText, "    currency", "    enabled: false\n    currency", 1)
+	})
 	f(Warning, "the site has no offers", func(w *world) {
 		w.sites = sitesText[:strings.Index(sitesText, "    offers:")]
 		answers("/px/v1/decision", http.StatusBadGateway, "")(w)

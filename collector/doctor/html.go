@@ -24,7 +24,7 @@ type document struct {
 type script struct {
 	place int // in the order of elements
 	attr  map[string]string
-	src   *url.URL // nil: inline, or no address
+	src   *url.URL // nil: inline, or no address of the web
 	text  string
 }
 
@@ -54,7 +54,7 @@ func readPage(body []byte, at *url.URL) (*document, error) {
 		case atom.Base:
 			if href, there := attributes(n)["href"]; there && !based {
 				based = true
-				if u, err := at.Parse(strings.TrimSpace(href)); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
+				if u, err := at.Parse(strings.TrimSpace(href)); err == nil && isWeb(u) {
 					d.base = u
 				}
 			}
@@ -93,7 +93,7 @@ func walk(n *html.Node, visit func(*html.Node)) {
 func (d *document) readScript(n *html.Node, place int) script {
 	s := script{place: place, attr: attributes(n)}
 	if src, there := s.attr["src"]; there {
-		if u, err := d.base.Parse(strings.TrimSpace(src)); err == nil && u.Host != "" {
+		if u, err := d.base.Parse(strings.TrimSpace(src)); err == nil && isWeb(u) {
 			s.src = u
 		}
 		return s
@@ -105,6 +105,8 @@ func (d *document) readScript(n *html.Node, place int) script {
 	}
 	return s
 }
+
+func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // readNoscript finds the pixel in what is text to a browser with scripts.
 func (d *document) readNoscript(n *html.Node) {

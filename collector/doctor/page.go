@@ -17,6 +17,8 @@ const (
 	clockWrong      = 5 * time.Minute     // events would be corrected to another time
 )
 
+const production = "production" // what views show unless asked
+
 func checkSite(f *facts) (found []Finding) {
 	file := f.config.Sites
 	if f.site == nil {
@@ -37,7 +39,11 @@ func checkSite(f *facts) (found []Finding) {
 		}
 		return []Finding{fault(fmt.Sprintf("the site lists %s, and the page is of %s: its events are refused with origin-not-listed", list(f.site.Origins), origin), mend)}
 	}
-	return []Finding{ok(fmt.Sprintf("%s has the site %s, which lists %s", file.Name, f.site.ID, origin))}
+	seen := fmt.Sprintf("%s has the site %s, which lists %s", file.Name, f.site.ID, origin)
+	if f.site.Environment != production {
+		seen += fmt.Sprintf("; its environment is %s, which only the views ending in _all show", f.site.Environment)
+	}
+	return []Finding{ok(seen)}
 }
 
 func checkPage(f *facts) (found []Finding) {
@@ -129,11 +135,12 @@ func checkClock(f *facts) []Finding {
 	case date.After(a.came):
 		skew = date.Sub(a.came)
 	}
+	skew = skew.Round(time.Second)
 	direction := "ahead of"
 	if skew < 0 {
 		direction = "behind"
 	}
-	seen := fmt.Sprintf("the clock of %s is %s %s this machine's", whose, skew.Abs().Round(time.Second), direction)
+	seen := fmt.Sprintf("the clock of %s is %s %s this machine's", whose, skew.Abs(), direction)
 	mend := "let both machines follow a time server (chrony, systemd-timesyncd)"
 	switch {
 	case skew.Abs() > clockWrong:

@@ -127,6 +127,9 @@ func checkDecision(f *facts) (found []Finding) {
 		return []Finding{fault(fmt.Sprintf("%s answers %d without Beckon-Lane: that is not the aggregator", where, a.status), "pass "+where.Path+" on to the aggregator, the rest of the prefix to the collector")}
 	}
 	found = f.readable(a, where.String())
+	if f.site.Disabled {
+		found = append(found, warning("the site is switched off: every decision is DISABLED", "take enabled: false off the site in the sites file"))
+	}
 	if cache := a.header.Get("Cache-Control"); !strings.Contains(cache, "no-store") {
 		found = append(found, fault(fmt.Sprintf("decisions come with Cache-Control %s: one visitor could get another's offer", quote(cache)), "let no rule of a proxy or CDN change it: private, no-store"))
 	}

@@ -36,16 +36,9 @@ func checkTag(f *facts) (found []Finding) {
 		found = append(found, warning(fmt.Sprintf("the page has %d tags; the first that runs counts, the others are loaded and do nothing", len(f.tags)), "keep one: two are mostly a theme's and a tag manager's"))
 	}
 	if len(found) == 0 {
-		found = append(found, ok(fmt.Sprintf("%s with data-site %q, endpoint %s", t.attr["src"], t.attr["data-site"], orNone(address(f), "unknown"))))
+		found = append(found, ok(fmt.Sprintf("%s with data-site %q, endpoint %s", t.attr["src"], t.attr["data-site"], f.endpoint)))
 	}
 	return found
-}
-
-func address(f *facts) string {
-	if f.endpoint == nil {
-		return ""
-	}
-	return f.endpoint.String()
 }
 
 // checkKind asks whether a browser runs the element at all.
@@ -86,6 +79,9 @@ func (f *facts) checkAttributes(t *script) (found []Finding) {
 		found = append(found, fault(fmt.Sprintf("data-site is %s, which is another site of %s: its events come, and count there", quote(id), f.config.Sites.Name), want+", or ask with --site "+id))
 	}
 	endpoint := t.attr["data-endpoint"]
+	if f.endpoint == nil {
+		found = append(found, fault(fmt.Sprintf("data-endpoint is %s, which is no address of the web", quote(endpoint)), `write data-endpoint="/px", with the prefix that leads to the collector`))
+	}
 	if relative := endpoint != "" && !strings.HasPrefix(endpoint, "/") && !strings.Contains(endpoint, "://"); relative {
 		found = append(found, fault(fmt.Sprintf("data-endpoint is %s without a slash in front, which leads elsewhere from each folder of the shop", quote(endpoint)), fmt.Sprintf("write data-endpoint=%q", "/"+endpoint)))
 	}

@@ -59,7 +59,7 @@ func visit(ctx context.Context, c Config) *facts {
 
 	var all sync.WaitGroup
 	defer all.Wait()
-	if f.tag != nil && f.tag.src != nil {
+	if f.tag != nil {
 		all.Go(func() { f.script = client.ask(ctx, f.scriptQuestion()) })
 	}
 	all.Go(func() { f.gpc = client.ask(ctx, question{url: f.root("/.well-known/gpc.json"), follow: true}) })
@@ -108,14 +108,11 @@ func (f *facts) findEndpoint() {
 		f.endpoint = trimmed(f.config.Endpoint)
 	case f.tag == nil:
 	case f.tag.attr["data-endpoint"] != "":
-		if u, err := f.doc.base.Parse(f.tag.attr["data-endpoint"]); err == nil && u.Host != "" {
+		if u, err := f.doc.base.Parse(f.tag.attr["data-endpoint"]); err == nil && isWeb(u) {
 			f.endpoint = trimmed(u)
 		}
-	case f.tag.src != nil:
+	default:
 		f.endpoint = trimmed(f.tag.src.ResolveReference(&url.URL{Path: "."}))
-	}
-	if f.endpoint != nil && f.endpoint.Scheme != "http" && f.endpoint.Scheme != "https" {
-		f.endpoint = nil
 	}
 }
 
