@@ -212,7 +212,6 @@ type sighting struct {
 	saw struct {
 		Network                        string
 		Proxied, Forwarded, Own, HTTPS bool
-		Host                           string
 	}
 }
 

@@ -37,7 +37,6 @@ type Sighting struct {
 	Forwarded bool   `json:"forwarded"` // it had an X-Forwarded-For, believed or not
 	Own       bool   `json:"own"`       // the address found is that of a trusted proxy: it stands for nobody
 	HTTPS     bool   `json:"https"`     // the visitor's connection is encrypted, in a trusted proxy's word
-	Host      string `json:"host"`      // the Host header
 }
 
 // Probes are the open ones. The zero value has none and is ready; nil never has any.
@@ -121,6 +120,6 @@ func (s *Server) note(r *request) {
 	open.seen = &Sighting{
 		Network: privacy.Truncate(r.addr).String(), Proxied: r.throughProxy,
 		Forwarded: len(h.Peek(fasthttp.HeaderXForwardedFor)) > 0, Own: r.throughProxy && s.config.Proxies.Trusts(r.addr),
-		HTTPS: proxy.OverHTTPS(r.ctx, r.throughProxy), Host: string(h.Host()),
+		HTTPS: proxy.OverHTTPS(r.ctx, r.throughProxy),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -59,6 +60,7 @@ func TestPrivacyProof(t *testing.T) {
 		}
 		return nil
 	})
+	found.add("page /probe", p.probe())
 	for _, service := range []*service{s.collector, s.aggregator} {
 		for _, page := range []string{"/metrics", "/ledger", "/readyz", "/healthz", "/debug/pprof/goroutine?debug=2"} {
 			found.add("page "+page, get(t, service.admin, page))
@@ -76,7 +78,7 @@ func TestPrivacyProof(t *testing.T) {
 	}
 	for _, needed := range []string{
 		"table beckon.events", "table beckon.decisions", "table beckon.consents", "table beckon.suppressed", "while ClickHouse is down: state folder",
-		"logs", "ClickHouse's folder", "import: spool", "import: rejects", "import: what it said", "numbers of beckon.events as addresses",
+		"logs", "ClickHouse's folder", "import: spool", "import: rejects", "import: what it said", "page /probe", "numbers of beckon.events as addresses",
 	} {
 		if size := len(bytes.Join(found[needed], nil)); size == 0 {
 			t.Errorf("nothing to look through in %s", needed)
@@ -88,6 +90,21 @@ func TestPrivacyProof(t *testing.T) {
 		}
 	}
 	p.leaksAreFound()
+}
+
+// probe has the collector tell how a request arrived that names somebody, as it does for the doctor.
+func (p *exposed) probe() []byte {
+	p.t.Helper()
+	var opened struct{ Probe string }
+	if err := json.Unmarshal(get(p.t, p.s.collector.admin, "/probe"), &opened); err != nil {
+		p.t.Fatal(err)
+	}
+	p.sends("POST", p.s.collector.public, "/e", `{"v":1,"s":"demo","e":[]}`, "Beckon-Probe", opened.Probe)
+	page := get(p.t, p.s.collector.admin, "/probe?id="+opened.Probe)
+	if !bytes.Contains(page, []byte(`"proxied":true`)) {
+		p.t.Errorf("the probe says %s", page)
+	}
+	return page
 }
 
 const countedSite = `  - id: counted
