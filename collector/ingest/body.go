@@ -123,10 +123,10 @@ func (r *request) readChoice(v *fastjson.Value) bool {
 		case "u":
 			ok = ok && text(v, &from.url)
 		case "r":
-			ok = ok && text(v, &from.referrer)
+			ok = ok && text(v, &from.referrer) // both of any length: a choice counts, whatever comes with it
 		}
 	})
-	if !ok || answers != 2 || max(len(src), len(ver), len(from.url), len(from.referrer)) > event.MaxStringBytes {
+	if !ok || answers != 2 || len(src) > event.MaxStringBytes || len(ver) > event.MaxStringBytes {
 		return false
 	}
 	c.Source, c.Version = r.texts.Label(src), r.texts.Label(ver)

@@ -173,7 +173,8 @@ func read(root map[string]any) (got seen, stricter error) {
 		var src, ver, u, r string
 		at := int64(-1)
 		fail(ok && decide && measure && words(choice["src"], &src) && words(choice["ver"], &ver) && whole(choice["at"], &at) &&
-			words(choice["u"], &u) && words(choice["r"], &r) && max(len(src), len(ver), len(u), len(r)) <= event.MaxStringBytes)
+			words(choice["u"], &u) && words(choice["r"], &r) &&
+			len(src) <= event.MaxStringBytes && len(ver) <= event.MaxStringBytes)
 		got.chosen, got.from = true, [2]string{u, r}
 	}
 	if root["e"] == nil {
