@@ -101,6 +101,9 @@ func (f *facts) judgeScope() (found []Finding) {
 		}
 		return nil
 	}
+	if !f.site.Lists([]byte(originOf(f.self))) {
+		return nil // what the site's pages share says nothing of one that is none of them
+	}
 	var others []string
 	for _, origin := range f.site.Origins {
 		u, err := url.Parse(origin)

@@ -33,11 +33,15 @@ func checkSite(f *facts) (found []Finding) {
 	}
 	origin := originOf(f.self)
 	if !f.site.Lists([]byte(origin)) {
+		seen := fmt.Sprintf("the site lists %s, and the page is of %s", list(f.site.Origins), origin)
+		if f.batch.ok() {
+			return []Finding{fault(seen+"; the collector takes its events all the same, so it reads another sites file", "name the one that the services read with --sites")}
+		}
 		mend := fmt.Sprintf("add %q to the origins of the site %s, here and where the services read it", origin, f.site.ID)
 		if other := file.ByOrigin(origin); other != nil {
 			mend = fmt.Sprintf("the site %s lists it: correct --site, or %s", other.ID, mend)
 		}
-		return []Finding{fault(fmt.Sprintf("the site lists %s, and the page is of %s: its events are refused with origin-not-listed", list(f.site.Origins), origin), mend)}
+		return []Finding{fault(seen+": its events are refused with origin-not-listed", mend)}
 	}
 	seen := fmt.Sprintf("%s has the site %s, which lists %s", file.Name, f.site.ID, origin)
 	if f.site.Environment != production {
