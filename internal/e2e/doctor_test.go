@@ -131,3 +131,17 @@ func TestDoctorFindsNothingInTheDemoShopAndEveryFaultOfABrokenOne(t *testing.T) 
 		t.Errorf("there are %s events after the doctor, want the one from before", n)
 	}
 }
+
+func TestDoctorEndsWithTwoWhenItIsAskedWrongly(t *testing.T) {
+	f := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(binDir, "beckon-collector"), append([]string{"doctor"}, args...)...)
+		said, err := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); err == nil || code != 2 {
+			t.Errorf("%q ends with %d:\n%s", args, code, said)
+		}
+	}
+	f()
+	f("--site", "demo", "--url", "https://shop.example/", "--timeout", "soon")
+	f("--site", "demo", "--url", "shop.example", "--sites", filepath.Join("..", "..", "deploy", "sites.example.yaml"))
+}
