@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { JSDOM } from 'jsdom';
+import { pages, render, scripts } from './bigcommerce';
+
+test('each script is one script element, with the shop\'s two lines and a category of its own', () => {
+  const list = scripts('https://px.other.example/', 'other');
+  assert.deepEqual(list.map(({ consent_category }) => consent_category), ['analytics', 'targeting']);
+  for (const { html } of list) {
+    const { head, body } = new JSDOM(html).window.document;
+    assert.deepEqual([head.querySelectorAll('script').length, head.childElementCount, body.childElementCount], [1, 1, 0]);
+  }
+  assert.ok(list[0]!.html.includes("endpoint = 'https://px.other.example';") && list[0]!.html.includes("site = 'other';"));
+  for (const wrong of [[], ['https://x', "a'b"], ["https://x'+y", 'demo'], ['px.shop.example', 'demo']]) {
+    assert.throws(() => execFileSync('node', ['bigcommerce/scripts.mjs', ...wrong], { stdio: 'pipe' }), wrong.join());
+  }
+});
+
+test('what is pasted by hand is what the API is given', () => {
+  const [tag, offers] = scripts('https://px.shop.example');
+  assert.equal(tag!.html, readFileSync('bigcommerce/tag.html', 'utf8'));
+  assert.equal(offers!.html, readFileSync('bigcommerce/offers.html', 'utf8'));
+});
+
+test('shop data is data in every page, whatever is in it, and so is what is missing', async () => {
+  for (const context of [...Object.values(pages), {}]) {
+    const { document } = new JSDOM(await render(scripts('https://px.shop.example'), context)).window;
+    const found = [...document.querySelectorAll('script')];
+    assert.equal(found.length, 2);
+    new Function(found[0]!.text); // it can be read
+    assert.ok(!found[0]!.text.includes('ada@example.com'));
+  }
+});
