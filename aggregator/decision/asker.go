@@ -2,6 +2,7 @@ package decision
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -29,6 +30,7 @@ type asker struct {
 	lane    privacy.Lane
 	cause   privacy.Cause
 	bot     bool
+	now     time.Time // of the whole answer
 }
 
 // refusal says why a request gets no decision at all.
@@ -56,10 +58,16 @@ var (
 	internal        = &refusal{fasthttp.StatusInternalServerError, "internal"}
 )
 
+// Names as fasthttp spells them, which it need not do for each request.
+var (
+	authorization  = []byte("Authorization")
+	forwardedProto = []byte("X-Forwarded-Proto")
+)
+
 // bearer is the server key that a request shows, nil when it shows none. Another scheme than Bearer is the
 // shop's own, such as the password of a staging shop, which browsers send to everything on its host.
 func bearer(h *fasthttp.RequestHeader) []byte {
-	if key, ok := bytes.CutPrefix(h.Peek("Authorization"), []byte("Bearer ")); ok {
+	if key, ok := bytes.CutPrefix(h.PeekCanonical(authorization), []byte("Bearer ")); ok {
 		return key
 	}
 	return nil
@@ -92,11 +100,12 @@ func (s *Server) who(ctx *fasthttp.RequestCtx, a asker) (asker, *refusal) {
 	if a.shop = s.shopOf(p, st); a.shop == nil {
 		return a, unknownSite
 	}
-	h, keys, now := &ctx.Request.Header, a.shop.keys, s.Now()
+	a.now = s.Now()
+	h, keys := &ctx.Request.Header, a.shop.keys
 	a.jar = a.shop.names.On(overHTTPS(ctx))
-	a.visit, a.known = a.jar.Read(h, keys, now)
+	a.visit, a.known = a.jar.Read(h, keys, a.now)
 	if a.byKey {
-		a.visit, a.known = privacy.OpenVisit(keys, h.Peek("Beckon-Visitor"), now)
+		a.visit, a.known = privacy.OpenVisit(keys, h.Peek("Beckon-Visitor"), a.now)
 	}
 	signals := privacy.Signals{GPC: cookie.Says(h, "Sec-GPC", "1"), DNT: cookie.Says(h, "DNT", "1"), OptOut: a.jar.OptedOut}
 	policy := st.Consent
@@ -127,7 +136,7 @@ func (s *Server) who(ctx *fasthttp.RequestCtx, a asker) (asker, *refusal) {
 // overHTTPS reports whether the shopper speaks https; the proxy in front says so. Whoever sends the
 // header himself only changes which of his own cookies count.
 func overHTTPS(ctx *fasthttp.RequestCtx) bool {
-	return ctx.IsTLS() || string(ctx.Request.Header.Peek("X-Forwarded-Proto")) == "https"
+	return ctx.IsTLS() || string(ctx.Request.Header.PeekCanonical(forwardedProto)) == "https"
 }
 
 var laneHeader = []byte("Beckon-Lane")

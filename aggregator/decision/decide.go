@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,7 +28,15 @@ type answer struct {
 	freshAt time.Time
 	token   string
 	failed  bool // by a fault of ours: no offer
-	now     time.Time
+}
+
+// answers are those that nobody looks at any more.
+var answers = sync.Pool{New: func() any { return new(answer) }}
+
+// forget gives an answer back.
+func (ans *answer) forget() {
+	*ans = answer{}
+	answers.Put(ans)
 }
 
 // decide reaches the verdict for a and records it. It does no I/O for a visitor in memory, except
@@ -50,7 +59,7 @@ func (s *Server) decide(ctx *fasthttp.RequestCtx, a asker, only *site.Offer) (*a
 		what = ans.verdict.Offer.ID
 	}
 	visitor, _ := ans.named()
-	s.Recorder.Repeat(a.site.ID, visitor.Bytes(), a.lane.String(), what, ans.verdict.Reason.String(), func() *Row { return s.row(ans) })
+	s.Recorder.Repeat(a.site.ID, visitor.Bytes(), a.lane.String(), what, ans.verdict.Reason.String(), ans.now, func() *Row { return s.row(ans) })
 	var err error
 	ans.token, err = s.tokenFor(ans, ans.in.Serves)
 	return ans, err
@@ -93,7 +102,8 @@ func (ans *answer) explained() eligibility.Verdict {
 
 // prepare gathers what the verdict for a depends on.
 func (s *Server) prepare(a asker) *answer {
-	ans := &answer{asker: a, now: s.Now()}
+	ans := answers.Get().(*answer)
+	ans.asker = a
 	keys, in := a.shop.keys, &ans.in
 	*in = eligibility.Input{
 		Site: a.site, Visitor: a.visitor, Session: a.session, Lane: a.lane, OptedOut: a.cause == privacy.CauseOptOut,
@@ -174,23 +184,22 @@ func (s *Server) tokenFor(ans *answer, serves []feature.Serve) (string, error) {
 	if !v.Eligible {
 		return "", nil
 	}
-	claims := token.Claims{
-		Issuer: s.Issuer, Site: ans.site.ID, Subject: v.DecisionID.Hex(), ID: v.DecisionID.Hex(), Offer: v.Offer,
-		IssuedAt: ans.now, ExpiresAt: v.ValidUntil,
-	}
+	key := s.Tokens.Key()
+	claims := token.Claims{Issuer: s.Issuer, Site: ans.site.ID, Offer: v.Offer, IssuedAt: ans.now, ExpiresAt: v.ValidUntil}
 	if v.DecisionID.IsZero() {
 		claims.Subject, claims.ID = rand.Text(), rand.Text()
-		return s.sign(s.Tokens.Key(), claims)
+		return s.sign(key, claims)
 	}
+	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix(), v.Rule, key.ID}
+	if t, ok := s.tokens.Get(k); ok {
+		return t, nil
+	}
+	claims.Subject = v.DecisionID.Hex()
+	claims.ID = claims.Subject
 	for i := range serves {
 		if serves[i].DecisionID == v.DecisionID {
 			claims.IssuedAt = serves[i].At
 		}
-	}
-	key := s.Tokens.Key()
-	k := tokenKey{v.DecisionID.Bytes(), v.ValidUntil.Unix(), v.Rule, key.ID}
-	if t, ok := s.tokens.Get(k); ok {
-		return t, nil
 	}
 	t, err := s.sign(key, claims)
 	if err == nil {

@@ -462,7 +462,7 @@ func TestRepeatsFoldAndAreBounded(t *testing.T) {
 		t.Fatalf("rows %+v, want one with 4 repeats", rows)
 	}
 	for n := range maxFolded + 10 {
-		r.server.Recorder.Repeat("demo", [16]byte{byte(n), byte(n >> 8), byte(n >> 16)}, "decide", "", "DEFAULT", func() *Row { return &Row{} })
+		r.server.Recorder.Repeat("demo", [16]byte{byte(n), byte(n >> 8), byte(n >> 16)}, "decide", "", "DEFAULT", r.now(), func() *Row { return &Row{} })
 	}
 	if n := len(r.server.Recorder.folded); n != maxFolded {
 		t.Errorf("%d rows wait, want at most %d", n, maxFolded)

@@ -101,7 +101,7 @@ type setup struct {
 	issuer *token.Issuer
 }
 
-func newSetup(t *testing.T) *setup {
+func newSetup(t testing.TB) *setup {
 	t.Helper()
 	s := &setup{dir: t.TempDir()}
 	path := filepath.Join(s.dir, "sites.yaml")

@@ -19,8 +19,7 @@ import (
 // The targeting key of the context is never looked at: whoever asks is known by cookie or server key, as in
 // GET /v1/decision, and the same decision is behind both.
 const (
-	ofrepPath  = "/ofrep/v1/evaluate/flags"
-	routeOFREP = "ofrep"
+	ofrepPath = "/ofrep/v1/evaluate/flags"
 
 	ofrepMethods = "POST"
 	ofrepHeaders = "Content-Type, If-None-Match, Authorization, X-API-Key, Beckon-Visitor"

@@ -74,8 +74,8 @@ func (r *Recorder) FirstServe(row *Row) error {
 
 // Repeat counts an answer that is no first serve. makeRow is called only for the first of its
 // minute, and not while others wait.
-func (r *Recorder) Repeat(site string, visitor [16]byte, lane, offer, reason string, makeRow func() *Row) {
-	k := fold{site, visitor, lane, offer, reason, r.now().Unix() / 60}
+func (r *Recorder) Repeat(site string, visitor [16]byte, lane, offer, reason string, at time.Time, makeRow func() *Row) {
+	k := fold{site, visitor, lane, offer, reason, at.Unix() / 60}
 	if !r.repeated(k, nil) {
 		r.repeated(k, makeRow())
 	}

@@ -80,3 +80,14 @@ func newReply(siteID string, v *eligibility.Verdict, token string, freshAt time.
 	}
 	return r
 }
+
+func TestAnInstantIsSpelledAsTimeDoes(t *testing.T) {
+	for _, at := range []time.Time{
+		time.UnixMilli(0), time.UnixMilli(1), time.UnixMilli(999), time.Date(2026, 11, 28, 23, 59, 59, 999_999_999, time.UTC),
+		time.Date(2028, 2, 29, 1, 2, 3, 40_000_000, time.FixedZone("", -9*3600)), time.Date(7, 1, 2, 3, 4, 5, 6, time.UTC), time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC),
+	} {
+		if got, want := string(appendInstant(nil, at)), `"`+*instant(at)+`"`; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -134,12 +134,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
-	route, offerID := "other", ""
+	route, offerID := routeOther, ""
 	defer func() {
 		if p := recover(); p != nil {
 			s.survive(ctx, route, offerID, p)
 		}
-		s.m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
+		s.m.seconds[route].Observe(time.Since(start).Seconds())
 	}()
 	plain, chunked := framing.Plain(&ctx.Request.Header)
 	if !plain || chunked {
@@ -156,13 +156,13 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	switch string(path) {
 	case "/v1/decision":
-		route = "decision"
+		route = routeDecision
 		s.handleDecision(ctx)
 	case "/.well-known/jwks.json":
-		route = "jwks"
+		route = routeJWKS
 		s.static(ctx, "application/json", "public, max-age=300", s.Tokens.JWKS())
 	case "/openapi.json":
-		route = "openapi"
+		route = routeOpenAPI
 		s.static(ctx, "application/json", "public, max-age=300", openAPI)
 	case "/planted":
 		if planted != nil {
@@ -298,6 +298,7 @@ func (s *Server) reply(ctx *fasthttp.RequestCtx, a asker) {
 	ctx.SetContentType("application/json")
 	var stack [1536]byte // an answer with a token has about 900 bytes
 	ctx.SetBody(ans.appendReply(stack[:0]))
+	ans.forget()
 }
 
 func (s *Server) static(ctx *fasthttp.RequestCtx, contentType, cache string, body []byte) {
