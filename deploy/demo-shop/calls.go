@@ -1,7 +1,7 @@
 package demoshop
 
-// The calls a page makes to the tag. Page views need none: the tag sees them itself. The browser's
-// own part (offer_shown, offer_accepted, offer_dismissed) is in static/offer.js.
+// The calls a page makes to the tag. Page views need none: the tag sees them itself, and what becomes of an offer it
+// tells from its slot in the page (templates/parts.html).
 
 // A call is one beckon(kind, props) in a page.
 type call struct {

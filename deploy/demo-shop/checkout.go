@@ -60,26 +60,43 @@ func (s *shop) summarise(w http.ResponseWriter, r *http.Request, c Cart, m *Ship
 	return sum
 }
 
-// offerAccept takes the token that a decision brought to the browser. Only a good one is kept.
+// offerAccept takes the token that a decision brought to the browser. Only a good one is kept. A form gets a page, as
+// the slot's does; anything else gets JSON.
 func (s *shop) offerAccept(w http.ResponseWriter, r *http.Request) {
+	asPage := strings.Contains(r.Header.Get("Accept"), "text/html")
+	refuse := func(status int, refused *refusal) {
+		if asPage {
+			s.problem(w, r, status, "That offer does not count", refused.Text)
+		} else {
+			writeJSON(w, status, refused)
+		}
+	}
 	token := r.PostFormValue("token")
 	if token == "" || len(token) > maxTokenBytes {
-		writeJSON(w, http.StatusBadRequest, refusedMalformed)
+		refuse(http.StatusBadRequest, refusedMalformed)
 		return
 	}
 	o, refused := s.offers.verify(r.Context(), token)
 	if refused != nil {
-		writeJSON(w, http.StatusUnprocessableEntity, refused)
+		refuse(http.StatusUnprocessableEntity, refused)
 		return
 	}
 	setCookie(w, r, offerCookie, token, 0)
-	reply := refusal{"accepted", o.Label() + " is in your cart and comes off at the checkout."}
-	if c := s.readCart(r); len(c.Lines) > 0 {
+	if asPage {
+		http.Redirect(w, r, localPath(r.PostForm.Get("back")), http.StatusSeeOther)
+		return
+	}
+	writeJSON(w, http.StatusOK, refusal{"accepted", o.waits(s.readCart(r))})
+}
+
+// waits tells the shopper what an accepted offer does for this cart.
+func (o *Offer) waits(c Cart) string {
+	if len(c.Lines) > 0 {
 		if _, refused := o.discount(c); refused != nil {
-			reply.Text = refused.Text
+			return refused.Text
 		}
 	}
-	writeJSON(w, http.StatusOK, reply)
+	return o.Label() + " is in your cart and comes off at the checkout."
 }
 
 func (s *shop) offerRemove(w http.ResponseWriter, r *http.Request) {
@@ -240,17 +257,25 @@ func (s *shop) thankYou(w http.ResponseWriter, r *http.Request) {
 	s.render(w, r, http.StatusOK, page{Title: "Thank you", Name: "thank-you", Calls: calls, Data: o})
 }
 
-// usedDecision is the decision behind the shopper's last order, or "". Beckon hears of an order a
+// offerTaken is the offer that waits in the cart, or nil.
+func (s *shop) offerTaken(r *http.Request) *Offer {
+	token, err := r.Cookie(offerCookie)
+	if err != nil {
+		return nil
+	}
+	o, _ := s.offers.verify(r.Context(), token.Value) // the cart says why not
+	return o
+}
+
+// offerUsed reports whether the shopper's last order in this visit had an offer. Beckon hears of an order a
 // moment after it was placed, and until then gives the same offer to a tab that asks.
-func (s *shop) usedDecision(r *http.Request) string {
+func (s *shop) offerUsed(r *http.Request) bool {
 	number, err := r.Cookie(orderCookie)
 	if err != nil {
-		return ""
+		return false
 	}
-	if o := s.orders.byNumber(number.Value); o != nil && o.Offer != nil {
-		return o.Offer.Decision
-	}
-	return ""
+	o := s.orders.byNumber(number.Value)
+	return o != nil && o.Offer != nil
 }
 
 // An Order is what the shop remembers of a sale: no name, no address.

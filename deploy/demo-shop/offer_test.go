@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -72,6 +73,33 @@ func TestGoodOfferTakesTheDiscountOffTheOrder(t *testing.T) {
 	if w.cookie(cartCookie) != "" || w.cookie(offerCookie) != "" {
 		t.Error("cart or offer outlived the order")
 	}
+}
+
+func TestFormOfTheSlotIsAnsweredByAPage(t *testing.T) {
+	w := newWorld(t)
+	send := func(token string) answer {
+		r := w.request("POST", "/offer", url.Values{"token": {token}, "back": {"/shop/coffee"}}.Encode())
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Accept", "text/html,application/xhtml+xml")
+		return w.do(r)
+	}
+	a := send("no token")
+	wantStatus(t, a, http.StatusUnprocessableEntity)
+	wantBody(t, a, "That offer does not count", refusedMalformed.Text, `data-beckon-offer`)
+
+	a = send(w.sign(w.claims()))
+	wantStatus(t, a, http.StatusOK)
+	wantBody(t, a, "10% off is in your cart")
+	wantNoBody(t, a, `data-beckon-offer`) // it is taken, and not made again
+	if a.Request.URL.Path != "/shop/coffee" {
+		t.Errorf("the shopper ended on %s", a.Request.URL.Path)
+	}
+	wantNoBody(t, w.get("/cart"), `id="offer-taken"`) // which has the sums
+
+	w.now = w.now.Add(time.Hour)
+	a = w.get("/")
+	wantBody(t, a, `data-beckon-offer`)
+	wantNoBody(t, a, `id="offer-taken"`)
 }
 
 func TestOfferThatIsNotOursIsRefusedByName(t *testing.T) {
@@ -143,9 +171,8 @@ func TestOfferCountsOnce(t *testing.T) {
 	token := w.sign(w.claims())
 	w.add("harbour-mug", "oat", "1")
 	w.accept(token)
-	wantBody(t, w.get("/"), `data-used=""`)
 	wantBody(t, w.buy(), "−€2.80")
-	wantBody(t, w.get("/"), `data-used="decision-1"`) // the banner of no tab makes it again
+	wantNoBody(t, w.get("/"), `data-beckon-offer`) // Beckon, which may not have heard of the order, would fill it again
 
 	w.add("harbour-mug", "lake", "1")
 	if code := w.accept(token); code != "used" {

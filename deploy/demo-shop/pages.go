@@ -32,7 +32,8 @@ type page struct {
 	GPC          bool
 	CanComeBack  bool // the "come back tomorrow" button
 	PanelClosed  bool
-	UsedDecision string // the decision that the last order was placed with; its offer is not made again
+	Taken        string // what the offer in the cart does, told on pages that show no sums; "" = nothing is to be told
+	OfferSlot    bool   // there may be an offer: none waits in the cart, and none was used just now
 	Categories   []Category
 	FreeShipping Money
 	BeckonPrefix string
@@ -97,7 +98,11 @@ func (s *shop) render(w http.ResponseWriter, r *http.Request, status int, p page
 	}
 	p.Categories, p.FreeShipping, p.BeckonPrefix = categories, shippingMethods[0].freeFrom, beckonPrefix
 	p.Cart = s.readCart(r)
-	p.UsedDecision = s.usedDecision(r)
+	taken := s.offerTaken(r)
+	p.OfferSlot = taken == nil && !s.offerUsed(r)
+	if taken != nil && p.Name != "cart" && p.Name != "checkout" {
+		p.Taken = taken.waits(p.Cart)
+	}
 	var body bytes.Buffer
 	if err := s.pages[p.Name].Execute(&body, &p); err != nil {
 		s.Log.Error("a page cannot be shown", "page", p.Name, "error", err)

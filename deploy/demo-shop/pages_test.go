@@ -22,7 +22,7 @@ func TestEveryPageInstallsTheTag(t *testing.T) {
 			`window.beckon=window.beckon||function(){(beckon.q=beckon.q||[]).push(arguments)}`,
 			`<script async src="/px/b.js" data-site="demo" data-endpoint="/px"></script>`,
 			`<noscript><img class="pixel" src="/px/p.gif?s=demo&amp;n=page_view"`,
-			`id="consent"`, `id="panel"`, `id="offer"`)
+			`id="consent"`, `id="panel"`, `<div class="offer-slot" data-beckon-offer role="status">`)
 	}
 	wantStatus(t, w.get("/nowhere"), http.StatusNotFound)
 	wantStatus(t, w.get("/shop/nowhere"), http.StatusNotFound)

@@ -6,6 +6,8 @@ import { recall, remember } from './remember.js';
 import { byFeature, causes, featureName, featureValue, lanes, reasons } from './words.js';
 
 const lookEvery = 3000; // ms
+// ms after an acknowledged event: it is in the decision within 2 s, later on a machine that is busy.
+const askAgainAfter = [1000, 2000, 5000, 10000];
 const patience = 5000; // ms without any answer before the panel says so
 
 const $ = (id) => document.getElementById(id);
@@ -30,7 +32,7 @@ export function watchPanel() {
   });
   whenAnnounced('beckon:decision', (decision) => {
     answered ||= decision.reason !== 'ERROR';
-    if (refused()) return; // asked for before the visitor refused
+    if (refused() && (decision.personalised || !decision.eligible)) return; // what everybody gets needs no consent
     showDecision(decision);
     fresh(decision.fresh_at);
     look(); // the gates are to be those of this decision
@@ -42,9 +44,23 @@ export function watchPanel() {
   };
   document.addEventListener('tarn:consent', respect);
   respect();
+  watchAnswers();
   setTimeout(() => {
     if (!answered) showDecision({ eligible: false, reason: 'ERROR' });
   }, patience);
+}
+
+/** What the visitor does on this page may change the decision, and the panel is to show it as soon as it does. */
+function watchAnswers() {
+  let asking = [];
+  const ask = () => window.beckon('decision', () => {});
+  whenAnnounced('beckon:ack', ({ accepted }) => {
+    if (!accepted) return;
+    asking.forEach(clearTimeout);
+    asking = askAgainAfter.map((wait) => setTimeout(ask, wait));
+  });
+  document.addEventListener('tarn:consent', ask);
+  ask();
 }
 
 /** The tag cannot say what the aggregator knows, so the shop's back end is asked. Returns the asking. */
@@ -194,7 +210,7 @@ function watchFreshness() {
     const age = refused() ? NaN : (Date.now() - newest) / 1000;
     $('seen-verdict').dataset.fresh = age < 10 ? 'yes' : 'no';
     if (age >= 0) put('seen-fresh', age < 90 ? `fresh as of ${age.toFixed(1)} s ago` : `fresh as of ${Math.round(age / 60)} min ago`);
-    if (refused()) put('seen-fresh', 'no decision is asked for');
+    if (refused()) put('seen-fresh', 'nothing of this visitor is looked at');
   };
   setInterval(tell, 500);
   return (at) => {

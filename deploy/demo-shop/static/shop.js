@@ -1,10 +1,8 @@
 // The shop's own scripts. Every page works without them; none of them is Beckon's.
 import { watchConsent } from './consent.js';
 import { watchForms } from './forms.js';
-import { watchOffer } from './offer.js';
 import { watchPanel } from './panel.js';
 
 watchForms();
 watchConsent();
-watchPanel(); // listens before anything asks, so that it misses no answer
-watchOffer();
+watchPanel();
