@@ -33,3 +33,18 @@ test('shop data is data in every page, whatever is in it, and so is what is miss
     assert.ok(!found[0]!.text.includes('ada@example.com'));
   }
 });
+
+test('targeting that is allowed on a page that runs is told at once, where there is a banner', () => {
+  const said = (cookie: string, loaded: boolean): unknown[] => {
+    const { window } = new JSDOM('', { url: 'https://shop.example/', runScripts: 'outside-only' });
+    const calls: unknown[] = [];
+    window.document.cookie = cookie;
+    Object.assign(window, { beckon: Object.assign((...call: unknown[]) => calls.push(call), loaded && { decision: () => undefined }) });
+    window.eval(new JSDOM(scripts('https://px.shop.example')[1]!.html).window.document.querySelector('script')!.text);
+    assert.ok('beckonOffers' in window.document.documentElement.dataset);
+    return JSON.parse(JSON.stringify(calls)) as unknown[];
+  };
+  assert.deepEqual(said('bc_consent=x', true), [['consent', { measure: true, decide: true, src: 'bigcommerce' }]]);
+  assert.deepEqual(said('other=x', true), []);
+  assert.deepEqual(said('bc_consent=x', false), []); // tag.html will tell it
+});

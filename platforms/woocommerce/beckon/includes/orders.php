@@ -19,7 +19,7 @@ const META_LINK = '_beckon_link'; // of the order, until it is told
 const META_TOLD = '_beckon_told'; // of the order, when it was
 const META_SEEN = '_beckon_seen'; // of the order, when its shopper's browser told it
 const SEND      = 'beckon_send';
-const TRIES     = 8; // after 1, 4, 16 minutes ... a day: three days in all
+const TRIES     = 8; // after 1, 4, 16 minutes ... a day: two days in all
 
 // The token of the shopper, or an empty one from who withdrew.
 add_action(
