@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { RegisterInit } from '@shopify/web-pixels-extension';
+import type { Location, RegisterInit } from '@shopify/web-pixels-extension';
 import type { Kind, Props } from '../../pixel-js/src/wire';
 import { shopify } from '../../pixel-js/src/lanes';
+import { page } from '../shopify/extensions/beckon-pixel/src/address';
 import { decideWords } from '../shopify/extensions/beckon-pixel/src/choice';
 import { kinds, type Props as Sent } from '../shopify/extensions/beckon-pixel/src/events';
 import { Sandbox } from './sandbox';
@@ -184,6 +185,23 @@ test('tax beside the price leaves value and shipping as they are; missing sums a
   assert.deepEqual(sums({ subtotalPrice: usd(100), totalTax: usd(8.25), totalPrice: usd(113.15), delivery: null }), [100, 8.25, 4.9, 11.95]);
   assert.deepEqual(sums({ totalTax: usd(0), totalPrice: usd(112.45) }), [107.55, 0, 4.9, 11.95]);
   assert.deepEqual(sums({ subtotalPrice: null, discountsAmount: null }), [undefined, undefined, undefined, undefined]);
+});
+
+test('of a page\'s address no secret is told, wherever it stands below a folder that is not the shop\'s words', () => {
+  const secret = 'Z2NwLWV1cm9wZS13ZXN0MTow';
+  for (const locale of ['', '/en', '/en-de', '/pt-BR']) {
+    for (const first of ['checkouts', '12345/checkouts', '12345/orders', 'orders', 'account', 'gift_cards/12345', 'cart/c', 'cart', 'apps/club', 'customer_authentication', '12345']) {
+      for (const rest of [secret, `${secret}/thank-you`, `cn/${secret}/${secret}`, `${secret}/${secret}?${secret}=${secret}&key=${secret}#${secret}`]) {
+        const { origin, pathname, search } = new URL(`https://shop.example${locale}/${first}/${rest}`);
+        const told = page({ origin, pathname, search } as Location);
+        assert.ok(!told.includes(secret) && told.startsWith(`https://shop.example${locale}`), told);
+      }
+    }
+    for (const path of ['', '/products/lantern', '/collections/lamps/products/lantern', '/pages/about', '/blogs/news/lamps', '/policies/privacy']) {
+      const { origin, pathname, search } = new URL(`https://shop.example${locale}${path}?utm_source=a&utm_medium=b&q=${secret}`);
+      assert.equal(page({ origin, pathname, search } as Location), `https://shop.example${pathname}?utm_source=a&utm_medium=b`);
+    }
+  }
 });
 
 test('the words for lane decide are those of the tag', () => assert.equal(decideWords, shopify.decide));

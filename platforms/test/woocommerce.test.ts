@@ -79,7 +79,7 @@ test('stub, answer and tag stand in this order, escaped; a theme that is being c
   const scripts = [...hostile.head.querySelectorAll('script')];
   assert.equal(scripts.length, 3);
   assert.ok(scripts[1]!.text.includes('wp_listen_for_consent_change'));
-  assert.equal(scripts[2]!.dataset['site'], '"><img src=x>');
+  assert.deepEqual({ ...scripts[2]!.dataset }, { site: '"><img src=x>', endpoint: '/px', consent: 'tcf', debug: '' });
   assert.ok(!(await shop.visitor().ask('/?customize_changeset_uuid=1')).text.includes('b.js'));
 });
 

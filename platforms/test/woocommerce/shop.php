@@ -42,6 +42,9 @@ function get_search_query(bool $escaped): string { return $_GET['s']; }
 function get_query_var(string $name): string { return (string) $GLOBALS['what']; }
 
 require "$plugin/beckon.php";
+if (getenv('BECKON_SHOP_CONSENT')) { // a theme that has its own wishes
+    add_filter('beckon_tag_attributes', fn (array $attributes) => $attributes + ['data-consent' => 'tcf', 'data-debug' => true]);
+}
 do_action('before_woocommerce_init');
 do_action('init');
 do_action('wp_loaded');

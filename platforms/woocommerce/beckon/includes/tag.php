@@ -22,14 +22,14 @@ function print_tag(): void {
 	if ( function_exists( 'wp_has_consent' ) ) {
 		wp_print_inline_script_tag( (string) file_get_contents( __DIR__ . '/../assets/consent.js' ) ); // phpcs:ignore WordPress.WP.AlternativeFunctions
 	}
-	wp_print_script_tag(
-		array(
-			'async'         => true,
-			'src'           => esc_url( endpoint() . '/b.js' ),
-			'data-site'     => setting( 'beckon_site' ),
-			'data-endpoint' => esc_url( endpoint() ),
-		)
+	$attributes = array(
+		'async'         => true,
+		'src'           => esc_url( endpoint() . '/b.js' ),
+		'data-site'     => setting( 'beckon_site' ),
+		'data-endpoint' => esc_url( endpoint() ),
 	);
+	/** More of the tag's attributes, such as 'data-consent' => 'tcf' or 'data-debug' => true. */
+	wp_print_script_tag( (array) apply_filters( 'beckon_tag_attributes', $attributes ) );
 }
 
 // The WP Consent API lists the plugins that ask it.
