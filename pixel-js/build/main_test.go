@@ -13,7 +13,7 @@ const root = ".." // pixel-js
 
 // budgets are in bytes with brotli 11, as served. A new part needs a line here.
 var budgets = map[string]int{
-	"b.js":                 2048,
+	"b.js":                 2160,
 	"b.debug.js":           700,
 	"b.consent-google.js":  620,
 	"b.consent-gpp.js":     760,

@@ -12,6 +12,7 @@ export interface Core {
   /** The attributes of the script element, `data-debug` as `debug`. */
   readonly data: DOMStringMap;
   readonly tell: (kind: Kind, props?: Props) => void;
+  /** Answers come as `beckon:decision` too; so does, at once, the end of a personalised offer by a withdrawal of consent. */
   readonly decision: () => Promise<Decision>;
   /**
    * What the visitor chose, at any time; lets the first request go. The core adds where the page was

@@ -23,7 +23,7 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
   const stops: Stop[] = [];
   const opened = new Promise<void>((open) => stops.push(whenActivated(open)));
   const sender = startSender(opened);
-  const decision = startDecider(opened, sender.answered);
+  const { decision, withdraw } = startDecider(opened, sender.answered);
 
   const tell = (kind: Kind, props?: Props, referrer?: string): void => {
     const now = Date.now();
@@ -37,9 +37,10 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
     });
   };
 
-  const consent = quietly(({ decide, measure, src, ver, at = Date.now() }: Consent) =>
-    sender.choose({ decide: decide === true, measure: measure === true, src, ver, at }),
-  );
+  const consent = quietly(({ decide, measure, src, ver, at = Date.now() }: Consent) => {
+    if (decide !== true) withdraw();
+    sender.choose({ decide: decide === true, measure: measure === true, src, ver, at });
+  });
 
   const command = quietly((...[name, detail]: Call) => {
     if (name === 'consent') consent(detail as Consent);
@@ -64,7 +65,7 @@ const start = quietly((early: { q?: Call[] } | undefined) => {
     decision,
     consent,
     ready: () => {},
-    lane: () => undefined,
+    lane: () => sender.lane(),
     debug,
     listen: (...what) => stops.push(listen(...what)),
   });

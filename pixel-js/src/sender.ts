@@ -23,6 +23,8 @@ export interface Sender {
   answered(): Promise<void>;
   /** Sends all that is not answered yet, even if it is on its way, in requests that outlive the page. */
   leave(): void;
+  /** The lane that the collector has named last, if no choice was made since. */
+  lane(): string | null | undefined;
   /** Nothing is sent afterwards. */
   stop: Stop;
 }
@@ -42,6 +44,7 @@ export function startSender(opened: Promise<void>): Sender {
   let busy = true; // before the start, during a request and in the pause after a failed one
   let stopped = false;
   let failures = 0; // in a row
+  let lane: string | null | undefined;
   let waiting: (() => void)[] = [];
 
   const idle = (): boolean => !queue.length && !unanswered;
@@ -59,11 +62,13 @@ export function startSender(opened: Promise<void>): Sender {
 
   /** Resolves to nothing when the collector gave its answer, else to the seconds it wants to be left alone. */
   const deliver = async (events: readonly string[]): Promise<string | undefined> => {
+    const told = choice;
     const reply = await post(body(events));
     const { status, headers } = reply;
     debug(status, headers.get(reasonHeader), events);
     if (status === 429 || status >= 500) return headers.get('Retry-After') || '0';
     if (reply.ok) {
+      if (told === choice) lane = headers.get(laneHeader);
       const receipt: Receipt =
         status === 204 ? { accepted: events.length, dropped: [] } : await reply.json();
       announce('beckon:ack', { ...receipt, lane: headers.get(laneHeader) });
@@ -116,9 +121,11 @@ export function startSender(opened: Promise<void>): Sender {
     },
     choose(next) {
       choice = JSON.parse(JSON.stringify(next)) as Choice; // now, where a strange object does no harm
+      lane = undefined;
       unanswered = unheard = true;
       schedule();
     },
+    lane: () => lane,
     answered: () =>
       new Promise((resolve) => {
         if (unanswered) waiting.push(resolve);

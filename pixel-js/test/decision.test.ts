@@ -114,3 +114,32 @@ test('a decision after a choice waits until the collector knows the choice', asy
   await page.last.answer();
   assert.deepEqual(asked(page), [question]);
 });
+
+test('a withdrawal ends a personalised decision before anything is sent', async () => {
+  const page = await Page.atRest();
+  void page.beckon.decision();
+  await page.clock.advance(0);
+  await page.last.answer(200, { ...yes, personalised: true });
+  page.beckon.consent({ measure: true });
+  assert.deepEqual(page.events.at(-1), { type: 'beckon:decision', detail: { ...error, reason: 'NO_CONSENT' } });
+});
+
+test('a withdrawal leaves what everyone gets', async () => {
+  const page = await Page.atRest();
+  void page.beckon.decision();
+  await page.clock.advance(0);
+  await page.last.answer(200, { ...yes, personalised: false });
+  page.beckon.consent({ measure: true });
+  assert.equal(page.events.length, 1);
+});
+
+test('an answer that comes after the withdrawal gives nothing personal', async () => {
+  const page = await Page.atRest();
+  const decision = page.beckon.decision();
+  await page.clock.advance(0);
+  const question = page.last;
+  page.beckon.consent({ measure: true });
+  await question.answer(200, { ...yes, personalised: true });
+  assert.deepEqual(plain(await decision), { ...error, reason: 'NO_CONSENT' });
+  assert.deepEqual(page.events, []);
+});
