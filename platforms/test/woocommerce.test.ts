@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { JSDOM } from 'jsdom';
@@ -204,6 +205,34 @@ test('the page of keys is renewed; one that is none leaves the old one', async (
   for (let i = 0; i < 3; i++) await shop.visitor().call('stub_cron');
   assert.deepEqual(beckon.got.slice(-3).map(({ path }) => path), Array<string>(3).fill('/px/.well-known/jwks.json'));
   assert.equal((await state()).options['beckon_jwks'], '{"keys":[]}');
+});
+
+test('an offer becomes a coupon of its shopper, is used up with one order, and the order names its decision', async () => {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const { x } = publicKey.export({ format: 'jwk' });
+  beckon.replies = [{ status: 200, body: JSON.stringify({ keys: [{ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA', use: 'sig', kid: 'k1', x }] }) }];
+  await shop.visitor().call('stub_cron');
+  const now = Math.floor(Date.now() / 1000);
+  const part = (json: unknown): string => Buffer.from(JSON.stringify(json)).toString('base64url');
+  const signed = [
+    { alg: 'EdDSA', kid: 'k1', typ: 'JWT' },
+    { iss: 'https://shop.example/px', aud: 'demo', sub: '4be3cc6a8d1c4ef09c1f1ab1e2d3c4b5', jti: 'one', offer: 'welcome-back', kind: 'percent', percent: 10, iat: now, exp: now + 1800 },
+  ].map(part).join('.');
+  const token = `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
+
+  const [visitor, friend] = [shop.visitor(), shop.visitor()];
+  for (const each of [visitor, friend]) {
+    await each.call('stub_add', { product: '11', quantity: '1' });
+    await each.ask(`/?beckon_offer=${token}`);
+    const { link } = await each.page('/checkout');
+    await each.call('beckon_link', { k: 'LINK', nonce: link!.nonce });
+  }
+  const { url } = await visitor.call<{ url: string }>('stub_checkout');
+  const [[, props]] = (await visitor.page(url)).events as [[string, Record<string, unknown>]];
+  assert.deepEqual([props['decision'], props['coupon']], ['4be3cc6a8d1c4ef09c1f1ab1e2d3c4b5', 'winter']); // not the coupon that all offers share
+  assert.equal((await run())[0]!.e[0]!.p['decision'], '4be3cc6a8d1c4ef09c1f1ab1e2d3c4b5');
+  const refused = await friend.ask('/?wc-ajax=stub_checkout', {});
+  assert.deepEqual([refused.status, /\((\w+)\)/.exec(refused.text)![1]], [409, 'used']);
 });
 
 test('the settings page never prints the key, and a constant cannot be edited', async () => {

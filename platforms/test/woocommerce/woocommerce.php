@@ -34,7 +34,11 @@ final class WC_Cart
 {
     public array $cart_contents = [];
     public array $coupons = [];
-    public function __construct(private WC_Session $session) { $this->cart_contents = array_map(fn ($line) => $line + ['data' => wc_get_product($line['variation_id'] ?: $line['product_id'])], $session->get('cart', [])); }
+    public function __construct(private WC_Session $session)
+    {
+        $this->coupons = $session->get('coupons', []);
+        $this->cart_contents = array_map(fn ($line) => $line + ['data' => wc_get_product($line['variation_id'] ?: $line['product_id'])], $session->get('cart', []));
+    }
     public function add_to_cart(int $product_id, int $quantity, int $variation_id = 0): void
     {
         $key = md5("$product_id $variation_id");
@@ -50,11 +54,18 @@ final class WC_Cart
     }
     public function get_cart_contents_total(): float { return array_sum(array_map(fn ($l) => $l['data']->price() * $l['quantity'], $this->cart_contents)); }
     public function has_discount(string $code): bool { return in_array($code, $this->coupons, true); }
-    public function apply_coupon(string $code): void { $this->coupons[] = $code; }
-    public function remove_coupon(string $code): void { $this->coupons = []; }
-    public function empty_cart(): void { $this->cart_contents = []; $this->keep(); }
+    public function apply_coupon(string $code): void
+    {
+        if (apply_filters('woocommerce_get_shop_coupon_data', false, $code) !== false) { // there is such a coupon
+            $this->coupons[] = $code;
+            $this->keep();
+        }
+    }
+    public function remove_coupon(string $code): void { $this->coupons = []; $this->keep(); }
+    public function empty_cart(): void { $this->cart_contents = $this->coupons = []; $this->keep(); }
     private function keep(): void
     {
+        $this->session->set('coupons', $this->coupons);
         $this->session->set('cart', array_map(fn ($l) => array_diff_key($l, ['data' => 0]), $this->cart_contents));
         if (!isset($_COOKIE['wp_woocommerce_session'])) {
             setcookie('wp_woocommerce_session', $this->session->id, ['path' => '/', 'httponly' => true]);
@@ -148,6 +159,20 @@ function as_schedule_single_action(int $at, string $hook, array $args, string $g
     State::$all['actions'][] = ['at' => $at, 'hook' => $hook, 'args' => $args];
     return count(State::$all['actions']);
 }
+
+$wpdb = new class { // the options table, whose names are unique
+    public string $options = 'wp_options';
+    public function prepare(string $sql, string ...$values): array { return $values; }
+    public function query(array $values): int
+    {
+        [$name, $value] = $values;
+        if (isset(State::$all['options'][$name])) {
+            return 0;
+        }
+        State::$all['options'][$name] = $value;
+        return 1;
+    }
+};
 
 $wc = new stdClass();
 function WC(): stdClass { return $GLOBALS['wc']; }
