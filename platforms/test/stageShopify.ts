@@ -3,7 +3,7 @@ import { bundle } from './sandbox';
 import { theme } from './liquid';
 import { init, personal, visit } from './shopifyEvents';
 
-const settings = { endpoint: '/px', site: 'demo', consent: 'shopify', decide: '' };
+const settings = { endpoint: process.env['BECKON_ENDPOINT'] ?? '/px', site: 'demo', consent: 'shopify', decide: '' };
 const page = (attributes: Record<string, string>): string => theme({ settings, attributes, assets: '/' });
 
 console.log(
