@@ -18,7 +18,7 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-// testedSnippet is a piece of docs/decisions.md that a comment above it names.
+// testedSnippet is a piece of a page of docs that a comment above it names.
 var testedSnippet = regexp.MustCompile("(?m)^<!-- tested: ([a-z-]+) -->\n```[a-z]+\n((?s:.*?))```$")
 
 // Each snippet of the page that asks for a decision is run as it stands: in a real browser on the demo shop's page

@@ -47,7 +47,8 @@ const atOnce = 8
 // TestTag is for each line of the tag's promises, in a real browser, against the real services.
 func TestTag(t *testing.T) {
 	s := newStack(t)
-	rows := &tagRows{stack: s}
+	rows := &tagRows{stack: s, sql: `SELECT splitByChar('/', path)[2], if(kind = 'search', concat('search ', toString(query_length)), concat(kind, ' ', splitByChar('/', path)[3]))
+		FROM events WHERE kind != 'consent' ORDER BY occurred_at, event_id`}
 	cases := make([]*tagPage, len(tagCases))
 	origins := make([]string, len(tagCases))
 	for i, c := range tagCases {
@@ -156,17 +157,17 @@ func (c *tagPage) has(want []string) error {
 // tagRows is what is stored, read for all cases at once: each asking for itself would keep ClickHouse from storing.
 type tagRows struct {
 	stack *stack
+	sql   string // gives the name of a case and what to say of an event
 	mu    sync.Mutex
 	read  time.Time
-	all   map[string][]string // by the name of the case
+	all   map[string][]string
 }
 
 func (r *tagRows) of(name string) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if time.Since(r.read) > 200*time.Millisecond {
-		lines, err := r.stack.query(`SELECT splitByChar('/', path)[2], if(kind = 'search', concat('search ', toString(query_length)), concat(kind, ' ', splitByChar('/', path)[3]))
-			FROM events WHERE kind != 'consent' ORDER BY occurred_at, event_id`)
+		lines, err := r.stack.query(r.sql)
 		if err != nil {
 			return nil, err
 		}
