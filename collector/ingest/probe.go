@@ -119,7 +119,7 @@ func (s *Server) note(r *request) {
 	}
 	open.seen = &Sighting{
 		Network: privacy.Truncate(r.addr).String(), Proxied: r.throughProxy,
-		Forwarded: len(h.Peek(fasthttp.HeaderXForwardedFor)) > 0, Own: r.throughProxy && s.config.Proxies.Trusts(r.addr),
+		Forwarded: len(h.Peek(fasthttp.HeaderXForwardedFor)) > 0, Own: s.config.Proxies.Trusts(r.addr),
 		HTTPS: proxy.OverHTTPS(r.ctx, r.throughProxy),
 	}
 }
