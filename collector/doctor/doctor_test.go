@@ -450,6 +450,13 @@ func TestCollector(t *testing.T) {
 	f(Fault, "Reasons, says what it means", answers("/px/e", http.StatusTeapot, "", "Beckon-Reason", "tea"))
 	f(Fault, "nobody listens", replace(`data-endpoint="/px"`, `data-endpoint="https://shop.example:8443/px"`), "decision", "jwks")
 
+	f(OK, "takes batches of this page", func(w *world) { // on one origin nobody asks for these
+		w.after = func(r *http.Response) {
+			r.Header.Del("Access-Control-Allow-Origin")
+			r.Header.Del("Access-Control-Allow-Credentials")
+		}
+	})
+
 	// On another host of the shop the browser wants the headers of CORS.
 	far := func(change func(h http.Header)) func(*world) {
 		return func(w *world) {
@@ -651,6 +658,8 @@ func TestWellKnown(t *testing.T) {
 	finds(t, "gpc", Warning, "does not say whether", func(w *world) { w.gpc = "<html>" })
 	finds(t, "gpc", Warning, "does not say whether", func(w *world) { w.gpc = `{"lastUpdate":"2026-01-01"}` })
 	finds(t, "gpc", Warning, "says that the shop does not", func(w *world) { w.gpc = `{"gpc":false}` })
+	finds(t, "gpc", Warning, "was not asked for -> serve {", answers("/.well-known/gpc.json", http.StatusOK, "x", "Content-Encoding", "x"))
+	finds(t, "jwks", Fault, "was not asked for", answers("/px/.well-known/jwks.json", http.StatusOK, "x", "Content-Encoding", "x"))
 	finds(t, "jwks", OK, "has 1 key", func(*world) {})
 	finds(t, "jwks", Fault, "no keys", func(w *world) { w.jwks = `{"keys":[]}` })
 	finds(t, "jwks", Fault, "no keys", func(w *world) { w.jwks = "<html>" })
