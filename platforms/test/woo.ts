@@ -84,6 +84,7 @@ export class Shop {
     });
     for (;;) {
       if (await fetch(`${this.#url}/wp-content/plugins/beckon/assets/shop.js`).then((r) => r.ok, () => false)) return this;
+      if (this.#php.exitCode !== null) throw new Error(`PHP has ended: ${this.faults}`);
       await new Promise((again) => setTimeout(again, 20));
     }
   }

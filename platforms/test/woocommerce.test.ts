@@ -145,6 +145,15 @@ test('an order without a token says that nothing was allowed, and is told by the
   assert.deepEqual([batch!.k, batch!.c], [undefined, { decide: false, measure: false, src: 'woocommerce' }]);
 });
 
+test('without a server key the browser tells the order, and no token is asked for or kept', async () => {
+  const visitor = consenting.visitor();
+  await visitor.call('stub_add', { product: '11', quantity: '2' });
+  assert.equal((await visitor.page('/checkout')).link, undefined);
+  const { url } = await visitor.call<{ url: string }>('stub_checkout');
+  assert.deepEqual((await visitor.page(url)).events.map(([kind]) => kind), ['purchase']);
+  assert.deepEqual((await visitor.call<{ actions: unknown[] }>('stub_state')).actions, []);
+});
+
 test('a token needs the nonce of its page, has the shape of one, and can be taken back', async () => {
   const visitor = shop.visitor();
   await visitor.call('stub_add', { product: '11', quantity: '1' });

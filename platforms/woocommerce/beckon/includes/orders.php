@@ -21,6 +21,11 @@ const META_SEEN = '_beckon_seen'; // of the order, when its shopper's browser to
 const SEND      = 'beckon_send';
 const TRIES     = 8; // after 1, 4, 16 minutes ... a day: two days in all
 
+/** Whether this server may tell orders: without a key no token is asked for, or kept. */
+function tells_orders(): bool {
+	return is_configured() && '' !== setting( 'beckon_server_key' );
+}
+
 // The token of the shopper, or an empty one from who withdrew.
 add_action(
 	'wc_ajax_beckon_link',
@@ -30,7 +35,7 @@ add_action(
 		if ( ! preg_match( '/^[A-Za-z0-9_-]{0,512}$/D', $token ) ) {
 			wp_send_json( array(), 400 );
 		}
-		if ( WC()->session ) {
+		if ( WC()->session && tells_orders() ) {
 			WC()->session->set( LINK, '' === $token ? null : $token );
 		}
 		wp_send_json( array() );
@@ -57,7 +62,7 @@ function received_events(): array {
 		return array();
 	}
 	// Without a token the two reports could not be known for one order: then this server's is the one.
-	if ( '' !== setting( 'beckon_server_key' ) && ! $order->get_meta( META_LINK ) ) {
+	if ( tells_orders() && ! $order->get_meta( META_LINK ) ) {
 		return array();
 	}
 	$order->update_meta_data( META_SEEN, (string) time() );
@@ -87,7 +92,7 @@ add_action(
 );
 
 function schedule( int $order_id, int $refund_id, int $try ): void {
-	if ( '' === setting( 'beckon_server_key' ) || ! is_configured() ) {
+	if ( ! tells_orders() ) {
 		return;
 	}
 	$args = array( $order_id, $refund_id, $try );

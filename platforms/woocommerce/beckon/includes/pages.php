@@ -40,7 +40,7 @@ function print_page(): void {
 		// Pages of one shopper, never cached: only here may something wait, and only here is a session to join.
 		'own'    => is_cart() || is_checkout(),
 	);
-	if ( is_checkout() && ! is_order_received_page() ) {
+	if ( tells_orders() && is_checkout() && ! is_order_received_page() ) {
 		$page['link'] = array(
 			'endpoint' => endpoint(),
 			'site'     => setting( 'beckon_site' ),
