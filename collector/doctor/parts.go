@@ -68,7 +68,7 @@ func checkParts(f *facts) (found []Finding) {
 	var good []string
 	for i := range f.parts {
 		p := &f.parts[i]
-		where := f.endpoint.JoinPath(partFile(p.name))
+		where := f.at(partFile(p.name))
 		if _, known := pixeljs.Immutable()[partFile(p.name)]; !known {
 			found = append(found, fault(fmt.Sprintf("%s asks for %s, and there is no such part", p.from, quote(p.name)), "there are "+list(partNames())+"; data-consent names one without its consent-"))
 			continue

@@ -91,7 +91,7 @@ func (f *facts) refusals(p *policy) (all []refusal) {
 	all = append(all, f.refusedScripts(p)...)
 	if f.endpoint != nil {
 		for _, path := range [][]string{{"e"}, {"v1", "decision"}} {
-			u := f.endpoint.JoinPath(path...)
+			u := f.at(path...)
 			if by, allowed := p.allowsAddress(u, f.self, forConnections); !allowed {
 				all = append(all, refusal{by: by, what: "the page to send to " + u.String(), mend: addSource(by, "connect-src", f.sourceFor(u))})
 				break // the other one is refused for the same reason
@@ -116,7 +116,7 @@ func (f *facts) refusedScripts(p *policy) (all []refusal) {
 	if by, allowed := p.allowsFile(t, f.self); !allowed && p.place < t.place {
 		all = append(all, refusal{by: by, what: "the tag, " + t.src.String(), mend: p.mendScript(by, t, f.sourceFor(t.src))})
 	} else if len(f.parts) > 0 {
-		u := f.endpoint.JoinPath(partFile(f.parts[0].name)) // where the others are too
+		u := f.at(partFile(f.parts[0].name)) // where the others are too
 		if by, allowed := p.allowsPart(t, u, f.self); !allowed {
 			all = append(all, refusal{by: by, what: "what the tag loads beside itself, such as " + u.String(), mend: p.mendScript(by, t, f.sourceFor(u))})
 		}

@@ -30,7 +30,7 @@ func checkCollector(f *facts) (found []Finding) {
 	case f.endpoint == nil:
 		return notChecked("the address of the collector is not known", "name it with --endpoint, such as https://shop.example/px")
 	}
-	a, where := &f.batch, f.endpoint.JoinPath("e")
+	a, where := &f.batch, f.at("e")
 	if refused := f.refused(a, where.String(), "collector"); refused != nil {
 		return refused
 	}
@@ -115,7 +115,7 @@ func checkDecision(f *facts) (found []Finding) {
 	case f.site == nil:
 		return notChecked("the sites file does not know the site", "")
 	}
-	a, where := &f.decision, f.endpoint.JoinPath("v1", "decision")
+	a, where := &f.decision, f.at("v1", "decision")
 	if refused := f.refused(a, where.String(), "aggregator"); refused != nil {
 		if len(f.site.Offers) == 0 {
 			refused[0].Outcome = Warning // the shop asks for none
@@ -148,7 +148,7 @@ func checkJWKS(f *facts) []Finding {
 	case f.site == nil || len(f.site.Offers) == 0:
 		return notChecked("the site has no offers to check", "")
 	}
-	a, where := &f.jwks, f.endpoint.JoinPath(".well-known", "jwks.json")
+	a, where := &f.jwks, f.at(".well-known", "jwks.json")
 	if a.err != nil {
 		seen, mend := inWords(a.err, f.endpoint, f.config.Timeout)
 		return []Finding{fault(seen, mend)}

@@ -81,7 +81,7 @@ func visit(ctx context.Context, c Config) *facts {
 		f.decision = client.ask(ctx, q)
 	})
 	all.Go(func() {
-		f.jwks = client.ask(ctx, question{url: f.endpoint.JoinPath(".well-known", "jwks.json")})
+		f.jwks = client.ask(ctx, question{url: f.at(".well-known", "jwks.json")})
 	})
 	all.Go(func() { f.plain, f.spoofed = client.probe(ctx, f, ""), client.probe(ctx, f, invented) })
 	return f
@@ -121,6 +121,13 @@ func trimmed(u *url.URL) *url.URL {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}
 }
 
+// at is an address below the endpoint, which is known.
+func (f *facts) at(path ...string) *url.URL {
+	u := *f.endpoint
+	u.Path += "/" + strings.Join(path, "/")
+	return &u
+}
+
 // root is a path at the root of the shop.
 func (f *facts) root(path string) *url.URL {
 	return &url.URL{Scheme: f.self.Scheme, Host: f.self.Host, Path: path}
@@ -142,7 +149,7 @@ func (f *facts) fromPage(method string, path ...string) question {
 		"Origin": {originOf(f.self)}, "Referer": {originOf(f.self) + "/"},
 		"Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Site": {from},
 	}
-	return question{method: method, url: f.endpoint.JoinPath(path...), header: h}
+	return question{method: method, url: f.at(path...), header: h}
 }
 
 // emptyBatch is a batch without events: the collector passes it through all its checks of a request, and has nothing
