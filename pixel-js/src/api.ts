@@ -28,8 +28,6 @@ export interface Beckon {
   /** Whether this visitor gets a discount, in at most three seconds. Only after the script has loaded. */
   decision(): Promise<Decision>;
   consent(consent: Consent): void;
-  /** Sends what is left, takes every listener off the page and stays silent. */
-  stop(): void;
   /** Calls that were made before the script was there; afterwards something that makes them at once. */
   q: { push(call: ArrayLike<unknown>): void };
 }

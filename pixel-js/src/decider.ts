@@ -1,57 +1,46 @@
-import { announce } from './announce';
-import { debug, driven, endpoint, site } from './tag';
+import { quietly } from './quietly';
+
+import { answered, request } from './sender';
+import { site } from './settings';
+import { wait } from './wait';
 import type { Decision } from './wire';
-import { within } from './within';
 
-const deadline = 3_000; // ms, from the first call on an open page to the answer
-const cookieWithin = 2_000; // ms of it to wait for the cookie; after that an older one may still do
-
-export interface Decider {
-  /**
-   * Asks whether this visitor gets a discount. Calls that overlap share one answer, and there always
-   * is one: whatever goes wrong is `eligible: false` with reason `ERROR`.
-   */
-  decision(): Promise<Decision>;
-  /** Ends a personalised decision, the one that is still to come included, before the network knows. */
-  withdraw(): void;
+const enum Within {
+  answer = 3_000, // ms, from the first call on an open page
+  cookie = 2_000, // ms of it; after that an older one may still do
 }
 
-export function startDecider(opened: Promise<void>, answered: () => Promise<void>): Decider {
-  let asking: Promise<Decision> | undefined;
-  let last: Decision | undefined;
+const ask = quietly(async () => {
+  await wait(Within.cookie, answered());
+  const reply = await request(`/v1/decision?site=${site}&w=${+!!navigator.webdriver}`);
+  return reply?.ok && (reply.json() as Promise<Decision>);
+});
 
-  const none = (reason: string): Decision => ({ site, eligible: false, offer: null, reason });
+let asking: Promise<Decision> | 0 | undefined;
+let last: Decision | undefined;
 
-  const tell = (decision: Decision): Decision => {
-    announce('beckon:decision', (last = decision));
-    return decision;
-  };
+const none = (reason: string): Decision => ({ site: site!, eligible: false, offer: null, reason });
 
-  const ask = async (): Promise<Decision> => {
-    await within(cookieWithin, answered()).catch(debug);
-    const query = `site=${encodeURIComponent(site)}${driven() ? '&w=1' : ''}`;
-    const reply = await fetch(`${endpoint}/v1/decision?${query}`, { credentials: 'include' });
-    if (!reply.ok) throw reply.status;
-    return reply.json();
-  };
+const announce = (detail: Decision): Decision => {
+  document.dispatchEvent(new CustomEvent('beckon:decision', { __proto__: null, detail } as CustomEventInit));
+  return (last = detail);
+};
 
-  const settle = async (): Promise<Decision> => {
-    await opened;
+/**
+ * Whether this visitor gets a discount, asked when the page is open. Calls that overlap share one answer,
+ * and there always is one: whatever goes wrong is `eligible: false` with reason `ERROR`.
+ */
+export const decide = (opened: Promise<unknown>): Promise<Decision> =>
+  (asking ||= opened.then(async () => {
     const mine = asking;
-    const decision = await within(deadline, ask()).catch((fault): Decision => {
-      debug(fault);
-      return none('ERROR');
-    });
-    const stale = mine !== asking && decision.personalised;
-    if (mine === asking) asking = undefined;
-    return stale ? none('NO_CONSENT') : tell(decision);
-  };
+    const decision = (await wait(Within.answer, ask())) || none('ERROR');
+    if (mine == asking) asking = 0;
+    else if (decision.personalised) return none('NO_CONSENT');
+    return announce(decision);
+  }));
 
-  return {
-    decision: () => (asking ??= settle()),
-    withdraw() {
-      asking = undefined; // what was asked for under the old choice is no answer to the next question
-      if (last?.personalised) tell(none('NO_CONSENT'));
-    },
-  };
-}
+/** Ends a personalised decision, the one that is still to come included, before the network knows. */
+export const withdraw = (): void => {
+  asking = 0; // what was asked for under the old choice is no answer to the next question
+  if (last?.personalised) announce(none('NO_CONSENT'));
+};

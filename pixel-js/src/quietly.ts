@@ -1,12 +1,19 @@
-import { debug } from './tag';
+import { beckon } from './start';
 
-/** The same function, except that it never throws: a fault of ours must not stop the shop's own code. */
-export function quietly<A extends unknown[]>(run: (...args: A) => void): (...args: A) => void {
-  return (...args) => {
+/**
+ * The same function, except that it never throws nor rejects: a fault of ours must not stop the shop's
+ * own code. It runs at once, up to its first `await`.
+ */
+export const quietly =
+  <A, B, R>(run: (a: A, b: B) => R) =>
+  async (a?: A, b?: B): Promise<Awaited<R> | undefined> => {
     try {
-      run(...args);
+      return await run(a as A, b as B);
     } catch (fault) {
-      debug(fault);
+      return beckon.debug(fault) as undefined;
     }
   };
-}
+
+/** Listens ahead of the page's own listeners. */
+export const listen = (target: EventTarget, type: string, run: (event: never) => void): void =>
+  target.addEventListener(type, quietly(run) as unknown as EventListener, true);

@@ -93,21 +93,6 @@ export interface Batch {
   readonly e: readonly ShopEvent[];
 }
 
-/** Longest string that the collector takes, in bytes. */
-export const maxStringBytes = 512;
-
-/**
- * Largest batch, in UTF-16 units of its events. One unit is at most three bytes of UTF-8, so a batch
- * stays under the 64 KiB that browsers allow to a request which may outlive its page, and the
- * collector to a body.
- */
-export const maxBatchUnits = 21_000;
-
-/** The body of a batch, from events that are JSON already. */
-export function batchBody(head: Omit<Batch, 'e'>, events: readonly string[]): string {
-  return `${JSON.stringify(head).slice(0, -1)},"e":[${events.join()}]}`;
-}
-
 /** What the collector says of a batch when it has to name events; 204 means that all were accepted. */
 export interface Receipt {
   readonly accepted: number;

@@ -4,7 +4,7 @@ import { Page, plain, stub } from './page';
 
 const yes = { site: 'demo', eligible: true, offer: { id: 'welcome-back' }, reason: 'TARGETING_MATCH' };
 const error = { site: 'demo', eligible: false, offer: null, reason: 'ERROR' };
-const question = 'GET https://shop.example/px/v1/decision?site=demo';
+const question = 'GET https://shop.example/px/v1/decision?site=demo&w=0';
 
 const asked = (page: Page): string[] =>
   page.sent.map(({ method, url }) => `${method} ${url}`).filter((line) => line.startsWith('GET'));
@@ -22,19 +22,19 @@ test('a decision waits for the first answered event, so that the visitor has a c
   assert.deepEqual(page.events.at(-1), { type: 'beckon:decision', detail: yes });
 });
 
-for (const [webdriver, end] of [
-  [true, '&w=1'],
-  [false, ''],
-  [undefined, ''],
+for (const [webdriver, w] of [
+  [true, 1],
+  [false, 0],
+  [undefined, 0],
 ] as const) {
-  test(`navigator.webdriver ${webdriver} is told ${end ? 'with each question and batch' : 'to nobody'}`, async () => {
+  test(`navigator.webdriver ${webdriver} is told ${w ? 'with each question and batch' : 'as no'}`, async () => {
     const page = await Page.open({
       prepare: ({ navigator }) => Object.defineProperty(navigator, 'webdriver', { value: webdriver }),
     });
-    assert.equal('w' in page.last.batch, !!end);
+    assert.equal('w' in page.last.batch, !!w);
     void page.beckon.decision();
     await page.last.answer();
-    assert.deepEqual(asked(page), [question + end]);
+    assert.deepEqual(asked(page), [question.replace('w=0', `w=${w}`)]);
   });
 }
 

@@ -33,6 +33,8 @@ interface Options {
   prerendering?: boolean;
   /** False: the browser refuses a beacon, as when its quota is used up. Undefined: it has no beacons. */
   beacon?: boolean | undefined;
+  /** What happens to a part on its way: it waits for this, and does not come when it rejects. */
+  parts?: (url: string) => Promise<void> | void;
   /** Changes the window before any script runs. */
   prepare?: (window: DOMWindow) => void;
 }
@@ -47,8 +49,11 @@ export class Page {
   readonly events: { type: string; detail: unknown }[] = [];
   readonly errors: unknown[] = [];
   readonly words: unknown[][] = [];
+  /** The addresses of all parts that were asked for. */
+  readonly imported: string[] = [];
   readonly window: DOMWindow;
   #options: Options;
+  #modules = new Map<string, Promise<unknown>>();
   #visibility = 'visible';
   #prerendering: boolean;
 
@@ -162,18 +167,24 @@ export class Page {
       Object.defineProperty(object, name, { configurable: true, get });
     };
     define(window.document, 'visibilityState', () => this.#visibility);
+    define(window.document, 'hidden', () => this.#visibility === 'hidden');
     define(window.document, 'prerendering', () => this.#prerendering);
     Object.assign(window, {
       setTimeout: clock.setTimeout,
       clearTimeout: clock.clearTimeout,
+      setInterval: (run: () => void, ms: number) => {
+        const again = (): void => {
+          run();
+          clock.setTimeout(again, ms);
+        };
+        return clock.setTimeout(again, ms);
+      },
       fetch: (url: string, init: RequestInit = {}) => this.#take(url, init, 'fetch'),
+      importPart: (url: string) => this.#import(url),
     });
+    window.URL.createObjectURL = () => `blob:null/${uuid(++chance)}`;
     window.Date.now = () => clock.now;
     window.Math.random = () => 0;
-    window.crypto.getRandomValues = <T extends ArrayBufferView | null>(bytes: T): T => {
-      (bytes as unknown as Uint8Array).forEach((_, i, all) => (all[i] = (chance += 37)));
-      return bytes;
-    };
     const { beacon } = this.#options;
     if (beacon !== undefined) {
       window.navigator.sendBeacon = (url, body) => {
@@ -188,6 +199,24 @@ export class Page {
     }
     window.addEventListener('error', (event) => this.errors.push(event.error));
     this.#options.prepare?.(window);
+  }
+
+  /** A built part, as `import()` gives it, which this DOM does not have: the same one for the same address. */
+  #import(url: string): Promise<unknown> {
+    const module = this.#modules.get(url) ?? this.#module(url);
+    this.#modules.set(url, module);
+    return module;
+  }
+
+  async #module(url: string): Promise<unknown> {
+    this.imported.push(url);
+    await this.#options.parts?.(url);
+    const name = /\/(b\.[\w-]+)\.\w+\.js$/.exec(url)![1];
+    const code = readFileSync(`.test/${name}.js`, 'utf8')
+      .replace(/export\{(\w+) as default\}/, 'return{default:$1}')
+      .replaceAll('import.meta.url', JSON.stringify(url))
+      .replaceAll('import(', 'importPart(');
+    return this.window.eval(`(() => {${code}})()`);
   }
 
   #take(url: string, init: RequestInit, transport: Sent['transport']): Promise<Response> {
@@ -225,9 +254,15 @@ export function plain<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
 
+/** A random UUID by a chance that is none. */
+function uuid(chance: number): string {
+  return `aaaaaaaa-aaaa-4aaa-baaa-${chance.toString(16).padStart(12, '0')}`;
+}
+
 /** Serves the built tag at any address. */
 class BuiltTag extends ResourceLoader {
   override fetch(): ReturnType<ResourceLoader['fetch']> {
-    return Promise.resolve(readFileSync('.test/b.js')) as ReturnType<ResourceLoader['fetch']>;
+    const core = readFileSync('.test/b.js', 'utf8').replaceAll('import(', 'importPart(');
+    return Promise.resolve(Buffer.from(core)) as ReturnType<ResourceLoader['fetch']>;
   }
 }

@@ -76,3 +76,43 @@ test('a page rendered ahead of time says nothing until a person sees it', async 
   await page.activate();
   assert.deepEqual(page.kinds, [['product_view', 'page_view']]);
 });
+
+test('with the Navigation API history is left alone, and the entries are looked at', async () => {
+  const navigation = new EventTarget();
+  const page = await Page.atRest({ url: `${shop}/a`, prepare: (window) => Object.assign(window, { navigation }) });
+  const { history } = page.window;
+  assert.ok(!Object.hasOwn(history, 'pushState'));
+  for (const url of ['/b', '/b', '/b#part', '/c']) {
+    history.pushState({}, '', url);
+    navigation.dispatchEvent(new Event('currententrychange'));
+  }
+  await page.clock.advance(250);
+  assert.deepEqual(page.last.batch.e.map(({ u }) => u), [`${shop}/b`, `${shop}/c`]);
+});
+
+test('a page whose history is wrapped by others is looked at, and theirs is called as before', async () => {
+  const page = await Page.atRest({ url: `${shop}/a` });
+  const { history } = page.window;
+  const ours = history.pushState;
+  history.pushState = function (...args) {
+    ours.apply(this, args);
+  };
+  history.pushState({ theirs: 1 }, '', '/b');
+  assert.deepEqual(history.state, { theirs: 1 });
+  await page.clock.advance(250);
+  assert.deepEqual(page.last.batch.e.map(({ u }) => u), [`${shop}/b`]);
+});
+
+test('with data-hash the path behind /# is the path, and each one is a view', async () => {
+  const page = await Page.atRest({ url: `${shop}/?utm_source=mail#top`, attributes: { 'data-hash': '' } });
+  const at = async (url: string): Promise<string> => {
+    page.window.history.pushState({}, '', url);
+    await page.clock.advance(250);
+    const { u } = page.last.batch.e[0]!;
+    await page.last.answer();
+    return u;
+  };
+  assert.equal(await at('/#/product/1'), `${shop}/product/1`);
+  assert.equal(await at('/#/product/2?size=l'), `${shop}/product/2?size=l`);
+  assert.equal(await at('/app/#/'), `${shop}/app/`);
+});

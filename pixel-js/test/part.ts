@@ -36,6 +36,8 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
     consent: (choice) => void page.consents.push(plain(choice)),
     ready: () => void released++,
     lane: () => undefined,
+    queue: () => [],
+    calls: {},
     debug: (...words) => void page.words.push(words),
     listen: (target, type, run) => target.addEventListener(type, guard(core, run)),
   };
