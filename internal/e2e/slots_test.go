@@ -21,6 +21,7 @@ var slotCases = []struct {
 	{"withdrawn", "decide", "0%", personal, slotWithdrawn},
 	{"heldout", "decide", "100%", personal, slotHeldOut},
 	{"everyone", "count", "0%", `{id: hello, title: 5% off, audience: everyone, discount: {percent: 5}, disclosure: only for you}`, slotEveryone},
+	{"card", "decide", "0%", personal, slotCard},
 	{"events", "decide", "0%", personal, eventsWithoutCode},
 }
 
@@ -98,7 +99,7 @@ func (s *slotShop) snippet(name string) string {
 func (s *slotShop) visitor(body string) *person {
 	s.Helper()
 	s.front.Page("/", `<!doctype html><html lang="en"><meta charset="utf-8"><title>`+s.name+`</title><link rel="icon" href="data:,">`+
-		strings.ReplaceAll(storefront.Tag(s.name), "<script", `<script nonce="`+nonce+`"`)+body,
+		strings.ReplaceAll(storefront.Tag(s.name, `data-use="card"`), "<script", `<script nonce="`+nonce+`"`)+body,
 		"Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'nonce-"+nonce+
 			"' 'strict-dynamic'; connect-src 'self'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'")
 	p := s.newTab(s.T, s.front.Origin())
@@ -225,6 +226,18 @@ func slotEveryone(s *slotShop) {
 	if kept := p.eval(`String(sessionStorage.length)`); kept != "0" {
 		s.Errorf("the tab keeps %s things without consent", kept)
 	}
+}
+
+// slotCard: a slot without a template has ours.
+func slotCard(s *slotShop) {
+	p := s.visitor(s.snippet("offer-card"))
+	decided(p, "TARGETING_MATCH")
+	for _, part := range []string{"10% <b>off</b>", "BACK10", "until ", "You came back.", "No, thanks"} {
+		p.sees("[data-beckon-offer]", part)
+	}
+	p.click(`[data-beckon-tell=offer_dismissed]`)
+	isEmpty(p, "after the dismissal")
+	s.stores("offer_dismissed welcome-back by a decision")
 }
 
 // eventsWithoutCode: the page stops its own events, and goes away with them.

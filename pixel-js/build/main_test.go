@@ -13,6 +13,7 @@ const root = ".." // pixel-js
 
 // budgets are in bytes with brotli 11, as served. A new part needs a line here.
 var budgets = map[string]int{
+	"b.card.js":            620,
 	"b.js":                 1530,
 	"b.debug.js":           700,
 	"b.ack.js":             400,
