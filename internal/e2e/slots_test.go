@@ -100,7 +100,7 @@ func (s *slotShop) snippet(name string) string {
 func (s *slotShop) visitor(body string) *person {
 	s.Helper()
 	s.front.Page("/", `<!doctype html><html lang="en"><meta charset="utf-8"><title>`+s.name+`</title><link rel="icon" href="data:,">`+
-		strings.ReplaceAll(storefront.Tag(s.name, `data-use="card"`), "<script", `<script nonce="`+nonce+`"`)+body,
+		strings.ReplaceAll(storefront.Tag(s.name, `data-use="card ack"`), "<script", `<script nonce="`+nonce+`"`)+body,
 		"Content-Security-Policy", "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'nonce-"+nonce+
 			"' 'strict-dynamic'; connect-src 'self'; form-action 'self'; require-trusted-types-for 'script'; trusted-types 'none'")
 	p := s.newTab(s.T, s.front.Origin())
