@@ -99,13 +99,14 @@ func (s *Spool) records(seg *segment, fn func(seq uint64, r record) error) error
 	return nil
 }
 
-// behind is the number of sealed batches above which Next alternates between the ends of the row, so that
-// fresh events do not wait for old ones.
-const behind = 4
+// freshFor is how old the last record of a batch may be that goes before older ones.
+const freshFor = 10 * time.Second
 
-// Next returns a sealed batch, waiting for one: the oldest, or while many wait the oldest and the
-// newest in turn. A batch stays available until it is Done, so a caller whose insert failed may try the one
-// it has again, or ask Next again. The error is ErrClosed or the context's.
+// Next returns a sealed batch, waiting for one: the oldest, or, while that is left from an outage, the newest that is fresh,
+// so that whoever is here now does not wait for those who were. Bytes of fresh ones go before an old one up to its own: after
+// an outage they are small, and all go first; where more comes than goes, both ends of the row have their turn. A batch stays
+// available until it is Done, so a caller whose insert failed may try the one it has again, or ask Next again. The error is
+// ErrClosed or the context's.
 func (s *Spool) Next(ctx context.Context) (*Batch, error) {
 	for {
 		s.mu.Lock()
@@ -129,14 +130,14 @@ func (s *Spool) Next(ctx context.Context) (*Batch, error) {
 }
 
 func (s *Spool) pickLocked() *Batch {
-	seg := s.sealed[0]
-	if len(s.sealed) > behind {
-		if s.newest {
-			seg = s.sealed[len(s.sealed)-1]
-		}
-		s.newest = !s.newest
+	oldest, newest := s.sealed[0], s.sealed[len(s.sealed)-1]
+	since := s.o.Now().Add(-freshFor).UnixMilli()
+	if s.ahead > 0 && oldest.last <= since && newest.last > since {
+		s.ahead -= newest.bytes
+		return s.batch(newest)
 	}
-	return s.batch(seg)
+	s.ahead = oldest.bytes
+	return s.batch(oldest)
 }
 
 // batch describes a sealed segment; mu is held.
@@ -242,11 +243,11 @@ func (s *Spool) Done(id BatchID) error {
 		return fmt.Errorf("finish batch %s: %w", id.Token(), err)
 	}
 	s.addIDsFile(idsFile{number: seg.number, last: seg.last, ids: len(ids)})
-	s.sweepIDs(s.millis())
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.used.Add(-seg.bytes)
 	s.sealed = slices.DeleteFunc(s.sealed, func(x *segment) bool { return x == seg })
+	s.mu.Unlock()
+	s.sweepIDs(s.millis()) // after it has left sealed: the last one to be done need not be the highest
 	return nil
 }
 

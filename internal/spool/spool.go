@@ -138,7 +138,7 @@ type Spool struct {
 	unsealed   []*segment    // by number: those that the keeper has to finish, and the open one
 	sealed     []*segment    // by number
 	changed    chan struct{} // closed and renewed when sealed grows or the spool closes
-	newest     bool          // Next's turn
+	ahead      int64         // bytes of fresh batches that may still go before the oldest
 	interval   time.Duration
 	sealing    *fate // wanted by Seal
 	closed     bool

@@ -164,7 +164,7 @@ func TestSegmentsAreSealedBySizeByTimeAndByRequest(t *testing.T) {
 	want(t, "batches of nothing", len(batches(s)), 0)
 }
 
-func TestNextWaitsAndAlternatesWhileBehind(t *testing.T) {
+func TestNextWaitsAndGivesTheOldest(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -189,7 +189,7 @@ func TestNextWaitsAndAlternatesWhileBehind(t *testing.T) {
 	}
 	seal(1)
 	want(t, "the one that was waited for", <-got, 1)
-	for n := 2; n <= behind+2; n++ {
+	for n := 2; n <= 6; n++ {
 		seal(n)
 	}
 	var turns []uint64
@@ -206,7 +206,55 @@ func TestNextWaitsAndAlternatesWhileBehind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want(t, "turns", turns, []uint64{1, 6, 2, 2, 2, 2})
+	want(t, "turns", turns, []uint64{1, 2, 3, 3, 3, 3})
+}
+
+// TestFreshBatchesGoBeforeWhatAnOutageLeft: all of them while they are small, and no more than the old ones when they are not.
+func TestFreshBatchesGoBeforeWhatAnOutageLeft(t *testing.T) {
+	now := time.Now()
+	s := mustOpen(t, t.TempDir(), Options{Now: func() time.Time { return now }})
+	s.Sealing(0)
+	seal := func(records int) {
+		t.Helper()
+		for n := range records {
+			mustAppend(t, s, numbered(n))
+		}
+		if err := s.Seal(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var order []uint64
+	take := func(times int) {
+		t.Helper()
+		for range times {
+			b, err := s.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Done(b.ID); err != nil {
+				t.Fatal(err)
+			}
+			order = append(order, b.ID.Segment)
+		}
+	}
+	for range 6 {
+		seal(10)
+	}
+	now = now.Add(time.Hour)
+	for range 3 {
+		seal(1)
+	}
+	take(5)
+	seal(1)
+	take(2)
+	want(t, "while fresh ones are small", order, []uint64{1, 9, 8, 7, 2, 10, 3})
+	order = nil
+	for range 3 {
+		seal(10)
+	}
+	take(5)
+	take(1)
+	want(t, "while they are as large", order, []uint64{13, 4, 12, 5, 11, 6})
 }
 
 func TestDoneRefusesWhatItDoesNotKnow(t *testing.T) {
