@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"beckon/internal/chconn"
 )
 
 // ProfileReader is what Cold needs of a Reader.
@@ -151,7 +153,7 @@ func (c *Cold) round() (site string, keys []Key) {
 func (c *Cold) read(ctx context.Context, site string, keys []Key) {
 	ctx, cancel := context.WithTimeout(ctx, coldTimeout)
 	defer cancel()
-	err := c.store.fill(ctx, c.reader, site, keys, c.now)
+	err := c.store.fill(chconn.WithPriority(ctx, 1), c.reader, site, keys, c.now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil && len(c.failed)+len(keys) > maxFailed {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"beckon/internal/chconn"
 )
 
 const (
@@ -309,5 +311,5 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 func (f *Follower) read(ctx context.Context, part []Key) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	return f.store.fill(ctx, f.reader, part[0].Site, part, f.now)
+	return f.store.fill(chconn.WithPriority(ctx, 2), f.reader, part[0].Site, part, f.now) // after who is waited for
 }

@@ -28,8 +28,8 @@ const (
 	// working server reports progress far more often. An insert that hits it is sent again.
 	readTimeout = time.Minute
 
-	maxIdleConns    = 4
-	maxOpenConns    = 8 // loader, change feed, feature reads, an operator's question
+	maxOpenConns    = 16           // the aggregator's reads, at most: five of visitors at once, three queries each, and the change feed
+	maxIdleConns    = maxOpenConns // a visitor who is waited for must not wait for a handshake
 	connMaxLifetime = time.Hour
 )
 
@@ -152,6 +152,12 @@ func redact(err error, password string) error {
 // ClickHouse would do that again for every column of every group (docs/adr/0026).
 func WithToken(ctx context.Context, token string) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": token, "optimize_on_insert": 0}))
+}
+
+// WithPriority returns a context whose queries stand back while ClickHouse works on one of a lower number, 1 being the
+// lowest. Those without one, such as inserts, wait for nobody. It replaces settings that ctx carried before.
+func WithPriority(ctx context.Context, number int) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"priority": number}))
 }
 
 // WithQueryID returns a context whose queries have this id. ClickHouse refuses one (code 216) while another
