@@ -7,7 +7,7 @@ FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
 RACE := ./internal/token ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats lint tag schema clean build setup
+.PHONY: tag-size help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats lint tag schema clean build setup
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,8 +74,11 @@ lint: setup ## gofumpt, go vet, staticcheck, tsc
 	cd pixel-js && npm run --silent check
 	cd platforms && npm run --silent check
 
-tag: ## bundle the tag into pixel-js/dist and print its size
+tag: ## bundle the tag into pixel-js/dist
 	go run ./pixel-js/build --root pixel-js
+
+tag-size: tag ## print what the tag weighs beside its peers, and fail when a script is over its budget
+	go test -count=1 -run 'Budget|Sizes' ./pixel-js/build
 
 schema: ## write schema/current.sql as a server dumps it, and deploy/dbt/sources.yml from its comments
 	go test ./schema -run 'TestCurrentSQL|TestSources' -update

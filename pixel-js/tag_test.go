@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -64,5 +66,21 @@ func TestEachCoreFindsItsParts(t *testing.T) {
 	}
 	if cores == 0 {
 		t.Error("no core is served")
+	}
+}
+
+// A shop's policy names the stub by its hash: whoever changes a letter of it changes what they have to allow.
+func TestStubHasThePublishedHash(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stub := regexp.MustCompile(`<script>(window\.beckon=.*)</script>`).FindSubmatch(page)
+	if stub == nil {
+		t.Fatal("README.md shows no stub")
+	}
+	sum := sha256.Sum256(stub[1])
+	if want := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !bytes.Contains(page, []byte(want)) {
+		t.Errorf("README.md does not say that the stub's hash is %s", want)
 	}
 }

@@ -49,7 +49,13 @@ func run(root, out string, release bool) error {
 		if err := s.write(dir, s.name); err != nil {
 			return err
 		}
-		fmt.Printf("%-22s %6d B, brotli %5d, gzip %5d\n", s.name, len(s.script), len(s.brotli), len(s.gzip))
+	}
+	if err := write(filepath.Join(root, "lib"), "beckon.js", b.module); err != nil {
+		return err
+	}
+	fmt.Print(sizes(b))
+	if err := write(root, "SIZES.md", []byte(sizes(b))); err != nil {
+		return err
 	}
 	if !release {
 		return nil
@@ -66,6 +72,7 @@ func run(root, out string, release bool) error {
 type bundle struct {
 	release string // names the parts in the core: 8 hex digits of a hash over all of them
 	scripts []script
+	module  []byte // the core for bundlers, of the package that is published
 }
 
 // script is one file in the three forms in which it is served.
@@ -113,7 +120,7 @@ func build(root string) (bundle, error) {
 	var all []byte
 	for _, source := range sources {
 		part := strings.TrimSuffix(filepath.Base(source), ".ts")
-		s, err := compile(dir, "src/parts/"+part+".ts", "b."+part+".js", api.FormatESModule, nil)
+		s, err := compile(options(dir, "src/parts/"+part+".ts", "b."+part+".js", api.FormatESModule, nil))
 		if err != nil {
 			return bundle{}, err
 		}
@@ -121,35 +128,50 @@ func build(root string) (bundle, error) {
 		b.scripts = append(b.scripts, s)
 	}
 	b.release = hash(all)[:8]
-	core, err := compile(dir, "src/main.ts", "b.js", api.FormatIIFE, map[string]string{"RELEASE": fmt.Sprintf("%q", b.release)})
+	define := map[string]string{"RELEASE": fmt.Sprintf("%q", b.release)}
+	core, err := compile(options(dir, "src/main.ts", "b.js", api.FormatIIFE, define))
 	if err != nil {
 		return bundle{}, err
 	}
 	b.scripts = slices.Insert(b.scripts, 0, core)
+	if b.module, err = transpile(options(dir, "src/esm.ts", "beckon.js", api.FormatESModule, define), false); err != nil {
+		return bundle{}, err
+	}
 	return b, nil
 }
 
-func compile(dir, source, name string, format api.Format, define map[string]string) (script, error) {
-	result := api.Build(api.BuildOptions{
-		AbsWorkingDir:     dir,
-		EntryPoints:       []string{source},
-		Outfile:           name,
-		Bundle:            true,
-		Format:            format,
-		Define:            define,
-		Platform:          api.PlatformBrowser,
-		Target:            api.ES2021, // every browser since late 2020; an older one ignores the script
-		MinifyWhitespace:  true,
-		MinifyIdentifiers: true,
-		MinifySyntax:      true,
-		Charset:           api.CharsetASCII, // the page's own charset cannot garble it
-		LegalComments:     api.LegalCommentsNone,
-		TsconfigRaw:       `{}`, // ours is for the type check; its "strict" would only add a directive here
-	})
-	if len(result.Errors) > 0 {
-		return script{}, errors.New(faults(result.Errors))
+func options(dir, source, name string, format api.Format, define map[string]string) api.BuildOptions {
+	return api.BuildOptions{
+		AbsWorkingDir: dir,
+		EntryPoints:   []string{source},
+		Outfile:       name,
+		Bundle:        true,
+		Format:        format,
+		Define:        define,
+		Platform:      api.PlatformBrowser,
+		Target:        api.ES2021,       // every browser since late 2020; an older one ignores the script
+		Charset:       api.CharsetASCII, // the page's own charset cannot garble it
+		LegalComments: api.LegalCommentsNone,
+		TsconfigRaw:   `{}`, // ours is for the type check; its "strict" would only add a directive here
 	}
-	s := script{name: name, script: result.OutputFiles[0].Contents}
+}
+
+// transpile returns the script of these options. Whoever bundles it again makes it small himself, and needs its comments.
+func transpile(o api.BuildOptions, small bool) ([]byte, error) {
+	o.MinifyWhitespace, o.MinifyIdentifiers, o.MinifySyntax = small, small, small
+	result := api.Build(o)
+	if len(result.Errors) > 0 {
+		return nil, errors.New(faults(result.Errors))
+	}
+	return result.OutputFiles[0].Contents, nil
+}
+
+func compile(o api.BuildOptions) (script, error) {
+	text, err := transpile(o, true)
+	if err != nil {
+		return script{}, err
+	}
+	s := script{name: o.Outfile, script: text}
 
 	var br, gz bytes.Buffer
 	bw := brotli.NewWriterLevel(&br, brotli.BestCompression)

@@ -21,15 +21,19 @@ export interface Consent {
  *
  * Nothing here throws, and no promise from here rejects.
  */
-export interface Beckon {
+export interface Beckon extends Calls {
+  /** Calls that were made before the script was there; afterwards something that makes them at once. */
+  q: { push(call: ArrayLike<unknown>): void };
+}
+
+/** What a page can tell and ask. */
+export interface Calls {
   (kind: Kind, props?: Props): void;
   (command: 'consent', consent: Consent): void;
   (command: 'decision', callback: (decision: Decision) => void): void;
   /** Whether this visitor gets a discount, in at most three seconds. Only after the script has loaded. */
   decision(): Promise<Decision>;
   consent(consent: Consent): void;
-  /** Calls that were made before the script was there; afterwards something that makes them at once. */
-  q: { push(call: ArrayLike<unknown>): void };
 }
 
 declare global {

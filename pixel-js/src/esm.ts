@@ -1,0 +1,52 @@
+/** The same tag for pages that are built by a bundler: `import { init, beckon } from '@beckon/pixel'`. */
+import type { Beckon, Calls, Consent } from './api';
+import { configure } from './settings';
+import { start } from './start';
+import type { Decision } from './wire';
+
+export type { Calls, Consent } from './api';
+export type { Decision, Item, Kind, Offer, Props } from './wire';
+
+export interface Options {
+  /** The site's id in `sites.yaml`. */
+  readonly site: string;
+  /** Prefix of the collector and of the decision service, such as `/px`. */
+  readonly endpoint: string;
+  /** Parts to load in any case, such as `['ga4', 'names']`. */
+  readonly use?: readonly string[];
+  /** Whose choice to follow. */
+  readonly consent?: 'shopify' | 'tcf' | 'gpp' | 'google';
+  /** Tell on the console what goes on. */
+  readonly debug?: boolean;
+  /** A router keeps the path behind `/#`. */
+  readonly hash?: boolean;
+}
+
+/** Starts the tag, once, in a browser; on a server it does nothing. May be called when the page is shown. */
+export function init({ site, endpoint, use, consent, debug, hash }: Options): void {
+  if (typeof window === 'undefined' || window.beckon?.decision) return;
+  configure(
+    {
+      site,
+      endpoint,
+      ...(use?.length ? { use: use.join(' ') } : {}),
+      ...(consent ? { consent } : {}),
+      ...(debug ? { debug: '' } : {}),
+      ...(hash ? { hash: '' } : {}),
+    },
+    '/',
+  );
+  void start();
+}
+
+const call = (...given: unknown[]): void => {
+  if (typeof window === 'undefined') return;
+  window.beckon ??= Object.assign((...early: unknown[]) => window.beckon!.q.push(early), { q: [] }) as unknown as Beckon;
+  (window.beckon as (...given: unknown[]) => void)(...given);
+};
+
+/** As the global `beckon`, and before `init` too: what is called early is done when it has started. */
+export const beckon: Calls = Object.assign(call, {
+  consent: (choice: Consent): void => call('consent', choice),
+  decision: (): Promise<Decision> => new Promise((resolve) => call('decision', resolve)),
+}) as Calls;
