@@ -65,6 +65,9 @@ func TestSafari(t *testing.T) {
 		}, also...)
 	}
 	finds(t, "safari", OK, "395 days, as the collector says: page and collector are one host", func(*world) {})
+	finds(t, "safari", OK, "seldom 7: its addresses 198.51.100.10 and 203.0.113.1 begin otherwise", func(w *world) {
+		w.names["shop.example"] = []string{"198.51.100.10", "203.0.113.1", "2001:db8:1:1::10"}
+	})
 	f(OK, "begin alike", "198.51.100.10", "198.51.7.7")
 	f(Warning, "7 days, on some connections at least: shop.example has the address 198.51.100.10 and px.shop.example has 198.50.100.10, which differ in their first 16 bits", "198.51.100.10", "198.50.100.10")
 	f(Warning, "198.50.0.1", "198.51.100.10", "198.51.1.1 198.50.0.1")

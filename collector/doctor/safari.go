@@ -21,8 +21,8 @@ import (
 //     uses one kind for both.
 //   - Else the server's own word holds.
 //
-// A request to another site gets no cookie at all. A path of the page's own host is compared with itself, which is why
-// that is the recommended way. What browsers compare are the addresses of their two connections; here all that the DNS
+// A request to another site gets no cookie at all. A path of the page's own host is compared with itself, mostly over
+// one connection, which is why that is the recommended way. What browsers compare are the addresses of their two connections; here all that the DNS
 // names are compared, and the worst case is told. Other machines may be told other addresses.
 func checkSafari(f *facts) []Finding {
 	switch {
@@ -37,10 +37,14 @@ func checkSafari(f *facts) []Finding {
 	if !sameSite(page, host) {
 		return []Finding{fault(fmt.Sprintf("Safari keeps no cookie: %s is another site than %s", host, page), mend)}
 	}
-	if page == host {
-		return []Finding{ok(whole + ": page and collector are one host")}
-	}
 	ours, theirs := f.names[page], f.names[host]
+	if page == host {
+		whole += ": page and collector are one host"
+		if a, b, apart := strangers(ours.addrs, ours.addrs); apart && ours.cname == "" {
+			whole += fmt.Sprintf(", seldom 7: its addresses %s and %s begin otherwise, and a browser may take one for the page and the other for the collector", a, b)
+		}
+		return []Finding{ok(whole)}
+	}
 	for name, r := range map[string]resolved{page: ours, host: theirs} {
 		if r.err != nil {
 			return notChecked("the DNS does not answer for "+name, "")
@@ -73,9 +77,6 @@ func comparedBits(a netip.Addr) int {
 
 // strangers finds two addresses that a browser may use together and that are not of one owner to it.
 func strangers(ours, theirs []netip.Addr) (a, b netip.Addr, apart bool) {
-	if len(ours) == 0 || len(theirs) == 0 {
-		return a, b, false
-	}
 	kinds := func(all []netip.Addr) (v4, v6 bool) {
 		for _, a := range all {
 			v4, v6 = v4 || a.Is4(), v6 || !a.Is4()
@@ -97,10 +98,7 @@ func strangers(ours, theirs []netip.Addr) (a, b netip.Addr, apart bool) {
 
 // neighbours reports whether WebKit takes two addresses for one owner's.
 func neighbours(a, b netip.Addr) bool {
-	if a.Is4() != b.Is4() {
-		return false
-	}
-	p, err := a.Prefix(comparedBits(a))
+	p, err := a.Prefix(comparedBits(a)) // which holds no address of the other kind
 	return err == nil && p.Contains(b)
 }
 
