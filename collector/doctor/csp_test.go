@@ -184,11 +184,16 @@ func TestCSP(t *testing.T) {
 		w.header.Set("Content-Security-Policy", "script-src 'sha256-AAAA' "+stubHash)
 		hash(w)
 	}, "integrity", "collector", "cookie")
+	finds(t, "csp", Warning, "what the tag loads beside itself", func(w *world) {
+		w.header.Set("Content-Security-Policy", "script-src 'sha256-AAAA' "+stubHash)
+		replace("<script async", `<script integrity="sha256-AAAA" async`)(w)
+	}, "integrity")
 	f(Warning, "is only reported, and would not allow the tag", "", func(w *world) {
 		w.header.Set("Content-Security-Policy-Report-Only", "script-src 'none' "+stubHash)
 	})
 	f(Fault, "the meta element with a Content-Security-Policy: script-src does not allow the tag", "", replace("<title>", `<meta http-equiv="Content-Security-Policy" content="script-src 'unsafe-inline'"><title>`))
-	f(OK, "let the tag run", "", replace("</head>", `<meta http-equiv="Content-Security-Policy" content="script-src 'none'"></head>`)) // behind the tag
+	// Behind the tag it does not hold for the tag, but for what the tag loads later.
+	f(Warning, "what the tag loads beside itself", "", replace("</head>", `<meta http-equiv="Content-Security-Policy" content="script-src 'none'"></head>`))
 	f(Fault, "connect-src does not allow", "", replace("</head>", `<meta http-equiv="Content-Security-Policy" content="connect-src 'none'"></head>`))
 	f(NotChecked, "no tag to hold its policy against", "script-src 'none'", replace(element, ""))
 	f(Fault, "connect-src does not allow", "script-src 'none'; connect-src 'none'", func(w *world) {

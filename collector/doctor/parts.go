@@ -19,13 +19,17 @@ type part struct {
 
 const maxParts = 16 // there are fewer
 
-// wantedParts lists them as the tag does, see pixel-js/src/parts.ts.
+// partsOfParts is the part that loads the others, and that browsers without the Navigation API load on every page.
+const partsOfParts = "parts"
+
+// wantedParts lists them as the tag does, see pixel-js/src/start.ts and pixel-js/src/parts/parts.ts.
 func (f *facts) wantedParts() (all []part) {
 	add := func(name, from string) {
 		if name != "" && len(all) < maxParts && !slices.ContainsFunc(all, func(p part) bool { return p.name == name }) {
 			all = append(all, part{name: name, from: from})
 		}
 	}
+	add(partsOfParts, "the tag")
 	for name := range strings.FieldsSeq(f.tag.attr["data-use"]) {
 		add(name, "data-use")
 	}
@@ -62,8 +66,6 @@ func checkParts(f *facts) (found []Finding) {
 		return notChecked("there is no tag that could load them", "")
 	case !slices.Equal(f.script.body, pixeljs.Core().Script):
 		return notChecked("the tag is of another release, and its parts are called otherwise", "ask the doctor of the same release")
-	case len(f.parts) == 0:
-		return []Finding{ok("nothing in the page makes the tag load more")}
 	}
 	var good []string
 	for i := range f.parts {
@@ -80,7 +82,10 @@ func checkParts(f *facts) (found []Finding) {
 		}
 		found = append(found, fault(seen, mend))
 	}
-	if len(good) > 0 {
+	switch {
+	case len(f.parts) == 1 && len(good) == 1:
+		found = append(found, ok("nothing in the page makes the tag load more, and what browsers without the Navigation API load arrives"))
+	case len(good) > 0:
 		found = append(found, ok("the page makes the tag load "+list(good)))
 	}
 	return found
@@ -104,11 +109,11 @@ func (f *facts) judgePart(p *part, where *url.URL) (seen, mend string) {
 	return "", ""
 }
 
-// partNames are those of this release.
+// partNames are those of this release that a page can ask for.
 func partNames() (names []string) {
 	for file := range pixeljs.Immutable() {
 		name, cut := strings.CutSuffix(file, "."+pixeljs.Release()+".js")
-		if name, is := strings.CutPrefix(name, "b."); cut && is {
+		if name, is := strings.CutPrefix(name, "b."); cut && is && name != partsOfParts {
 			names = append(names, name)
 		}
 	}

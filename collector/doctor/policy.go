@@ -118,7 +118,8 @@ func (f *facts) refusedScripts(p *policy) (all []refusal) {
 	} else if len(f.parts) > 0 {
 		u := f.at(partFile(f.parts[0].name)) // where the others are too
 		if by, allowed := p.allowsPart(t, u, f.self); !allowed {
-			all = append(all, refusal{by: by, what: "what the tag loads beside itself, such as " + u.String(), mend: p.mendScript(by, t, f.sourceFor(u))})
+			only := len(f.parts) == 1 // for browsers without the Navigation API
+			all = append(all, refusal{minor: only, by: by, what: "what the tag loads beside itself, such as " + u.String(), mend: p.mendScript(by, t, f.sourceFor(u))})
 		}
 	}
 	for _, s := range f.doc.inline() {

@@ -19,13 +19,13 @@ func TestCollector(t *testing.T) {
 	f(Fault, "reads another sites file", func(w *world) { w.serverSites = strings.Replace(sitesText, "id: demo", "id: demos", 1) })
 	f(Fault, "--path-prefix", func(w *world) {
 		replace(`data-endpoint="/px"`, `data-endpoint="/px/px"`)(w)
-	}, "decision", "jwks")
+	}, "decision", "jwks", "parts")
 	f(Fault, "is redirected (301) to /px/e/", answers("/px/e", http.StatusMovedPermanently, "", "Location", "/px/e/"))
 	f(Fault, "does not reach the collector", answers("/px/e", http.StatusBadGateway, ""))
 	f(Fault, "and not Beckon", answers("/px/e", http.StatusNotFound, "<html>"))
 	f(Fault, "that is not the collector", answers("/px/e", http.StatusOK, "ok"))
 	f(Fault, "Reasons, says what it means", answers("/px/e", http.StatusTeapot, "", "Beckon-Reason", "tea"))
-	f(Fault, "nobody listens", replace(`data-endpoint="/px"`, `data-endpoint="https://shop.example:8443/px"`), "decision", "jwks")
+	f(Fault, "nobody listens", replace(`data-endpoint="/px"`, `data-endpoint="https://shop.example:8443/px"`), "decision", "jwks", "parts")
 
 	f(OK, "takes batches of this page", func(w *world) { // on one origin nobody asks for these
 		w.after = func(r *http.Response) {

@@ -23,11 +23,11 @@ func checkTag(f *facts) (found []Finding) {
 	case f.doc == nil:
 		return notChecked("the page is no HTML", "")
 	case f.tag == nil && f.config.Endpoint != nil:
-		return []Finding{warning("the page's own HTML has no tag; a tag manager may put one in, which a program without scripts cannot see",
+		return []Finding{warning("the page's own HTML has no tag; a tag manager or a script of the shop's own may bring one, which a program without scripts cannot see",
 			"look in a browser whether window.beckon is there, or put this into the head: "+fmt.Sprintf(example, f.config.Site))}
 	case f.tag == nil:
 		return []Finding{fault("the page's own HTML has no script element with b.js or b.HASH.js",
-			"put this into the head: "+fmt.Sprintf(example, f.config.Site)+"; if a tag manager puts it in, name its data-endpoint with --endpoint, so that the rest is checked")}
+			"put this into the head: "+fmt.Sprintf(example, f.config.Site)+"; if a tag manager or a script of the shop's own brings it, name its endpoint with --endpoint, so that the rest is checked")}
 	}
 	t := f.tag
 	found = append(found, f.checkKind(t)...)

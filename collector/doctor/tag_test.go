@@ -49,7 +49,7 @@ func TestTag(t *testing.T) {
 	if e := root.at("v1", "decision"); e.String() != "https://px.shop.example/v1/decision" || e.Path != "/v1/decision" {
 		t.Errorf("an endpoint without a prefix leads to %s, path %s", e, e.Path)
 	}
-	finds(t, "tag", Warning, "a tag manager may put one in", func(w *world) {
+	finds(t, "tag", Warning, "a tag manager or a script of the shop's own may bring one", func(w *world) {
 		w.endpoint = "https://shop.example/px/"
 		replace(element, "")(w)
 	})
@@ -131,12 +131,13 @@ func TestTagFile(t *testing.T) {
 func TestParts(t *testing.T) {
 	with := func(attributes string) func(*world) { return replace("<script async", "<script "+attributes+" async") }
 	finds(t, "parts", OK, "nothing in the page makes", func(*world) {})
-	finds(t, "parts", OK, "load ga4, consent-tcf and debug", with(`data-use="ga4 ga4" data-consent="tcf" data-debug`))
-	finds(t, "parts", Fault, `data-consent asks for "consent-tfc", and there is no such part -> there are consent-google, consent-gpp`, with(`data-consent="tfc"`))
+	finds(t, "parts", OK, "load parts, ga4, consent-tcf and debug", with(`data-use="ga4 ga4" data-consent="tcf" data-debug`))
+	finds(t, "parts", Fault, `data-consent asks for "consent-tfc", and there is no such part -> there are ack, consent-google, consent-gpp`, with(`data-consent="tfc"`))
 	finds(t, "parts", Fault, "answers 404", func(w *world) {
 		with(`data-use="ga4"`)(w)
 		answers("/px/"+partFile("ga4"), http.StatusNotFound, "")(w)
 	})
+	finds(t, "parts", Fault, "pass everything under the prefix", answers("/px/"+partFile("parts"), http.StatusNotFound, ""))
 	finds(t, "parts", Fault, "run no module", func(w *world) {
 		with(`data-use="ga4"`)(w)
 		answers("/px/"+partFile("ga4"), http.StatusOK, "1", "Content-Type", "text/plain")(w)
@@ -155,7 +156,7 @@ func TestParts(t *testing.T) {
 		}
 	})
 	finds(t, "parts", NotChecked, "of another release", answers("/px/b.js", http.StatusOK, "beckon", "Content-Type", "text/javascript"), "tag-file")
-	// The tag loads what these elements need, by the same rule as pixel-js/src/parts.ts.
+	// The tag loads what these elements need, by the same rule as pixel-js/src/parts/parts.ts.
 	d, err := readPage([]byte(`<script src="/b.js" data-site="demo"></script><div data-beckon-offer></div><b data-beckon-event="x" data-beckon-product="1"></b>`), mustParse(t, "https://shop.example/"))
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +166,7 @@ func TestParts(t *testing.T) {
 	for _, p := range f.wantedParts() {
 		names = append(names, p.name)
 	}
-	if !slices.Equal(names, []string{"offer", "event"}) {
+	if !slices.Equal(names, []string{"parts", "offer", "event"}) {
 		t.Errorf("parts %q", names)
 	}
 }
