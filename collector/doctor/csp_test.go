@@ -29,7 +29,11 @@ func TestSourcesMatchAddressesAsTheStandardSays(t *testing.T) {
 	f("'self'", "https://shop.example/", false, "http://shop.example:8080/")
 	f("'self'", "http://127.0.0.1:8082/px/e", true, "http://127.0.0.1:8082/")
 	f("*", own, true)
+	f("*", "https://shop.example:8443/", true)
+	f("*", "http://shop.example/", true)
 	f("*", "data:text/javascript,1", false)
+	f("shop.example:", own, false)
+	f("127.0.0.1:", "http://127.0.0.1/", false, "http://127.0.0.1/")
 	f("https:", own, true)
 	f("HTTPS:", own, true)
 	f("http:", own, true)
@@ -58,6 +62,7 @@ func TestSourcesMatchAddressesAsTheStandardSays(t *testing.T) {
 	f("shop.example/px", own, false)
 	f("shop.example/px/e", own, true)
 	f("shop.example/px/%65", own, true)
+	f("shop.example/px/e", "https://shop.example/px/%65", true)
 	f("shop.example/PX/", own, false)
 	f("shop.example/", own, true)
 	f("[::1]:8082", "http://[::1]:8082/px/e", true, "http://[::1]:8082/")
@@ -65,6 +70,20 @@ func TestSourcesMatchAddressesAsTheStandardSays(t *testing.T) {
 	f("'unsafe-inline'", own, false)
 	f("'nonce-abc'", own, false)
 	f("", own, false)
+}
+
+func TestOriginsAreWrittenAsBrowsersDo(t *testing.T) {
+	f := func(address, want string) {
+		t.Helper()
+		if got := originOf(mustParse(t, address)); got != want {
+			t.Errorf("%s is of %s, want %s", address, got, want)
+		}
+	}
+	f("HTTPS://Shop.Example:443/a?b", "https://shop.example")
+	f("http://shop.example:80/", "http://shop.example")
+	f("http://shop.example:443/", "http://shop.example:443")
+	f("http://[::1]:8082/", "http://[::1]:8082")
+	f("https://[::1]/", "https://[::1]")
 }
 
 const inlineText = "beckon('x')"
@@ -104,6 +123,7 @@ func TestPoliciesAllowScripts(t *testing.T) {
 	f("script-src 'strict-dynamic' https:", "", false, false, true)
 	f("script-src "+inlineHash, "", false, true, false)
 	f("script-src "+strings.ToUpper(inlineHash[:7])+inlineHash[7:], "", false, true, false)
+	f("script-src "+strings.Trim(inlineHash, "'"), "", false, false, false)
 	f("script-src 'sha256-AAAA'", `integrity="sha256-AAAA"`, true, false, false)
 	f("script-src 'sha256-AA-_'", `integrity="sha256-AA+/"`, true, false, false)
 	f("script-src 'sha256-AAAA'", `integrity="sha256-AAAA sha384-BBBB"`, false, false, false)

@@ -18,21 +18,17 @@ func matchesAny(sources []string, u, self *url.URL) bool {
 // matches is "Does url match expression in origin with redirect count?" of CSP3, without redirects.
 func matches(source string, u, self *url.URL) bool {
 	switch {
-	case u == nil:
-		return false
 	case source == "*":
 		return u.Scheme == "http" || u.Scheme == "https" || u.Scheme == self.Scheme
 	case strings.EqualFold(source, "'self'"):
 		same := strings.EqualFold(u.Hostname(), self.Hostname())
 		upgraded := self.Scheme == "http" && u.Scheme == "https" && port(self) == "80" && port(u) == "443"
 		return same && (u.Scheme == self.Scheme && port(u) == port(self) || upgraded)
-	case strings.HasPrefix(source, "'"):
-		return false // another keyword, a nonce or a hash
 	}
-	if scheme, rest, ok := strings.Cut(source, ":"); ok && rest == "" && isScheme(scheme) {
+	if scheme, rest, ok := strings.Cut(source, ":"); ok && rest == "" {
 		return schemeFits(scheme, u.Scheme)
 	}
-	return matchesHost(source, u, self)
+	return matchesHost(source, u, self) // other keywords, nonces and hashes are no hosts
 }
 
 // matchesHost reads a source of the form [scheme://]host[:port][/path].
@@ -90,16 +86,6 @@ func pathFits(want, got string) bool {
 		return strings.HasPrefix(got, want)
 	}
 	return want == got
-}
-
-func isScheme(text string) bool {
-	for i, c := range strings.ToLower(text) {
-		letter := c >= 'a' && c <= 'z'
-		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
-			return false
-		}
-	}
-	return text != ""
 }
 
 func port(u *url.URL) string {

@@ -132,7 +132,7 @@ func TestParts(t *testing.T) {
 	with := func(attributes string) func(*world) { return replace("<script async", "<script "+attributes+" async") }
 	finds(t, "parts", OK, "nothing in the page makes", func(*world) {})
 	finds(t, "parts", OK, "load parts, ga4, consent-tcf and debug", with(`data-use="ga4 ga4" data-consent="tcf" data-debug`))
-	finds(t, "parts", Fault, `data-consent asks for "consent-tfc", and there is no such part -> there are ack, consent-google, consent-gpp`, with(`data-consent="tfc"`))
+	finds(t, "parts", Fault, `data-consent asks for "consent-tfc", and there is no such part -> there are `+list(partNames()), with(`data-consent="tfc"`))
 	finds(t, "parts", Fault, "answers 404", func(w *world) {
 		with(`data-use="ga4"`)(w)
 		answers("/px/"+partFile("ga4"), http.StatusNotFound, "")(w)
@@ -156,6 +156,9 @@ func TestParts(t *testing.T) {
 		}
 	})
 	finds(t, "parts", NotChecked, "of another release", answers("/px/b.js", http.StatusOK, "beckon", "Content-Type", "text/javascript"), "tag-file")
+	if all := partNames(); !slices.Contains(all, "consent-tcf") || slices.Contains(all, "parts") {
+		t.Errorf("a page can ask for %q", all)
+	}
 	// The tag loads what these elements need, by the same rule as pixel-js/src/parts/parts.ts.
 	d, err := readPage([]byte(`<script src="/b.js" data-site="demo"></script><div data-beckon-offer></div><b data-beckon-event="x" data-beckon-product="1"></b>`), mustParse(t, "https://shop.example/"))
 	if err != nil {
