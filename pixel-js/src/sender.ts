@@ -25,6 +25,7 @@ export let lane: string | null | undefined;
 let choice: Choice | undefined;
 let told: Choice | 0 | undefined = 0; // the choice that the collector knows: at first not even that there is none
 let left: unknown; // the queue that a beacon has carried
+let gone: unknown; // the page has been left: what it still tells goes out at once, or never
 let wake: (() => void) | undefined;
 let heard: (() => void) | undefined;
 
@@ -52,7 +53,7 @@ export const request = quietly((path: string, body?: string) =>
 export const add = (events: readonly ShopEvent[]): void => {
   queue = queue.concat(events);
   while (queue[Limit.events] || json(queue).length > Limit.units) queue = queue.slice(1);
-  wake?.();
+  gone ? leave() : wake?.();
 };
 
 /** Sets the choice that goes with everything sent from now on, and tells it at once. */
@@ -105,6 +106,7 @@ export const leave = (): void => {
  * there, never in both, so that a page which comes back and a tab that is copied send nothing twice.
  */
 export const putAside = (): void => {
+  gone = 1;
   if (/^decide/.test(lane as string)) {
     sessionStorage['_bk_' + site] = json(queue);
     queue = [];
@@ -113,6 +115,7 @@ export const putAside = (): void => {
 
 /** Takes what an earlier page in this tab has kept. That there is something, if only an empty list, tells the lane. */
 export const takeBack = quietly(() => {
+  gone = 0;
   const kept = sessionStorage['_bk_' + site];
   if (kept) {
     delete sessionStorage['_bk_' + site];

@@ -121,3 +121,14 @@ test('storage that throws at a glance is as good as none', async () => {
   assert.deepEqual(page.kinds, [['page_view'], ['cart_add']]);
   assert.deepEqual(page.errors, []);
 });
+
+test('what a page still tells when it has been left goes out at once', async () => {
+  const page = await Page.atRest();
+  await page.leave();
+  page.beckon('search', { query_length: 3 });
+  assert.deepEqual(page.kinds, [['search']]);
+  assert.equal(page.last.transport, 'beacon');
+  await page.restore();
+  page.beckon('cart_add');
+  assert.deepEqual(page.kinds, [['search']]); // gathered as ever
+});

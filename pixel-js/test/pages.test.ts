@@ -71,10 +71,17 @@ test('a page rendered ahead of time says nothing until a person sees it', async 
   const page = await Page.open({ prerendering: true });
   page.beckon('product_view', { product: 'mug' });
   await page.clock.advance(60_000);
-  await page.leave();
+  await page.hide();
   assert.deepEqual(page.kinds, []);
   await page.activate();
   assert.deepEqual(page.kinds, [['product_view', 'page_view']]);
+});
+
+test('a page rendered ahead of time that nobody sees says nothing to the end', async () => {
+  const page = await Page.open({ prerendering: true });
+  page.beckon('product_view', { product: 'mug' });
+  await page.leave();
+  assert.deepEqual(page.kinds, []);
 });
 
 test('with the Navigation API history is left alone, and the entries are looked at', async () => {
