@@ -7,7 +7,7 @@ FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
 RACE := ./internal/token ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: tag-size help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats lint tag schema clean build setup
+.PHONY: tag-size help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats bench-tag lint tag schema clean build setup
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ bench-backtest: ## a backtest over ten million generated events: time and memory
 
 bench-stats: ## the statistics of experiments on shops whose truth is known: false alarms, coverage, broken draws; ARGS="--help"
 	go run ./bench/stats $(ARGS)
+
+bench-tag: build ## what the tag loses in 10,000 visits of a real browser, and what it costs a page; ARGS="--help"
+	go build -o bin/bench-tag ./bench/tag
+	bin/bench-tag $(ARGS)
 
 lint: setup ## gofumpt, go vet, staticcheck, tsc
 	@test -z "$$(go tool gofumpt -l $$(git ls-files '*.go'))" || { echo "run: go tool gofumpt -w ."; go tool gofumpt -l $$(git ls-files '*.go'); exit 1; }

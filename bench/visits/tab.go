@@ -1,0 +1,62 @@
+package visits
+
+import (
+	"context"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+)
+
+// tab is one in a window of its own. A debugger is attached only where the plan needs it.
+type tab struct {
+	id      target.ID
+	browser context.Context
+
+	attached context.Context // nil = it is not
+	detach   context.CancelFunc
+}
+
+func (t *tab) attach() error {
+	t.attached, t.detach = chromedp.NewContext(t.browser, chromedp.WithTargetID(t.id), chromedp.WithDetachOnCancel())
+	_, err := chromedp.Call(t.attached, network.Enable, network.EnableParams{})
+	return err
+}
+
+func (t *tab) release() {
+	if t.detach != nil {
+		t.detach()
+	}
+}
+
+// offline takes the network away, or gives it back. A tab between two pages hears nothing, so it is told again.
+func (t *tab) offline(is bool) (err error) {
+	for range 20 {
+		if _, err = chromedp.Call(t.attached, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}},
+		}); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
+}
+
+func (t *tab) navigate(url string) error {
+	_, err := chromedp.Call(t.attached, page.Navigate, page.NavigateParams{URL: url})
+	return err
+}
+
+// close asks the page whether it minds, as its own button does, or does not.
+func (t *tab) close(polite bool) error {
+	if polite {
+		if _, err := chromedp.Call(t.attached, page.Close, cdp.Empty{}); err == nil {
+			return nil
+		} // a tab between two pages takes only the other way
+	}
+	_, err := chromedp.CallBrowser(t.browser, target.CloseTarget, target.CloseTargetParams{TargetID: t.id})
+	return err
+}
