@@ -169,7 +169,5 @@ func tagUndelayed(c *tagPage) {
 	}
 	close(held)
 	c.front.Fate(nil)
-	eventually(c.T, func() error {
-		return c.has([]string{"page_view start", "search 1", "page_view linked", "search 1", "search 1", "page_view sent"})
-	})
+	c.stores("page_view start", "search 1", "page_view linked", "search 1", "search 1", "page_view sent")
 }
