@@ -95,9 +95,6 @@ func (c *client) ask(ctx context.Context, q question) (a answer) {
 		a.err = err
 		return a
 	}
-	if q.body == "" {
-		req.Body, req.ContentLength = nil, 0
-	}
 	req.Header = q.header.Clone()
 	if req.Header == nil {
 		req.Header = http.Header{}

@@ -111,15 +111,8 @@ func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https")
 // readNoscript finds the pixel in what is text to a browser with scripts.
 func (d *document) readNoscript(n *html.Node) {
 	for c := range n.ChildNodes() {
-		if c.Type != html.TextNode {
-			continue
-		}
 		for t := html.NewTokenizer(strings.NewReader(c.Data)); t.Next() != html.ErrorToken; {
-			token := t.Token()
-			if token.DataAtom != atom.Img {
-				continue
-			}
-			for _, a := range token.Attr {
+			for _, a := range t.Token().Attr {
 				if u, err := d.base.Parse(strings.TrimSpace(a.Val)); a.Key == "src" && err == nil && strings.HasSuffix(u.Path, "/p.gif") {
 					d.pixels = append(d.pixels, u)
 				}
@@ -183,11 +176,7 @@ const (
 var javaScript = regexp.MustCompile(`(?i)^(?:application|text)/(?:x-)?(?:ecma|java)script$|^text/(?:javascript1\.[0-5]|jscript|livescript)$`)
 
 func (s *script) kind() kind {
-	t, there := s.attr["type"]
-	t = strings.TrimSpace(t)
-	switch {
-	case !there && s.attr["language"] != "" && !javaScript.MatchString("text/"+s.attr["language"]):
-		return data
+	switch t := strings.TrimSpace(s.attr["type"]); {
 	case t == "" || javaScript.MatchString(t):
 		return classic
 	case strings.EqualFold(t, "module"):
