@@ -77,6 +77,26 @@ func tagFrames(c *tagPage) {
 	c.stores("page_view inner", "page_view other", "page_view lonely")
 }
 
+// tagHostile: a page that has filled the prototypes of all objects is told of as any other.
+func tagHostile(c *tagPage) {
+	c.page("", `<script>
+		const evil = { n: 'evil', i: 'evil', r: 'https://evil.example/', p: 'evil', w: true, c: 'evil', at: 1, method: 'DELETE', body: 'evil',
+			mode: 'no-cors', headers: { evil: 'evil' }, signal: 'evil', decide: true, site: 'evil', endpoint: 'https://evil.example', use: 'evil', consent: 'evil', hash: 'evil', debug: 'evil' };
+		for (const name in evil) Object.prototype[name] = evil[name];
+		for (const of of [Object, Array, String]) Object.defineProperty(of.prototype, 'toJSON', { configurable: true, enumerable: true, value: () => 'evil' });
+		Object.defineProperty(Object.prototype, 'unheard', { enumerable: true, set() { throw new Error('evil') }, get() { throw new Error('evil') } });
+		Array.prototype.evil = 'evil';
+	</script>`, usual)
+	p := c.visitor("start")
+	p.eval(`beckon('search', { query_length: 1 }); history.pushState(null, '', 'next'); ''`)
+	c.stores("page_view start", "search 1", "page_view next")
+	for _, r := range c.front.Requests() {
+		if strings.Contains(r.Body, "evil") {
+			c.Errorf("the page's prototypes were sent: %s", r.Body)
+		}
+	}
+}
+
 const nonce = "c2VjcmV0LW9mLW9uZS1yZXBseQ"
 
 // nonced is usual, with the nonce that the page's policy asks for.

@@ -99,6 +99,43 @@ func tagRetryAfter(c *tagPage) {
 	c.stores("page_view start", "search 1")
 }
 
+// tagReload: in lane decide what could not be brought survives a reload, and is told by the next page.
+func tagReload(c *tagPage) {
+	c.page("", usual)
+	p := c.visitor("start", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION")
+	c.answered(1, 204)
+	c.front.Fate(dead)
+	p.eval(`beckon('search', { query_length: 1 }); location.assign('next'); ''`)
+	p.arrives("/reload/next")
+	c.front.Fate(nil)
+	c.stores("page_view start", "search 1", "page_view next")
+}
+
+// tagDenied: who has denied leaves nothing behind in the browser, whatever could not be brought.
+func tagDenied(c *tagPage) {
+	c.page("", usual)
+	c.page("bare")
+	p := c.visitor("start", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION")
+	c.answered(1, 204)
+	p.eval(`beckon('consent', { decide: false, measure: false }); ''`)
+	c.answered(2, 204)
+	c.front.Fate(dead)
+	p.eval(`beckon('search', { query_length: 1 }); location.assign('bare'); ''`)
+	p.arrives("/denied/bare")
+	if kept := p.eval(`[sessionStorage.length, localStorage.length, document.cookie].join()`); kept != "0,0," {
+		c.Errorf("kept after a denial: %s", kept)
+	}
+	for name := range p.cookies() {
+		if strings.HasPrefix(name, "_bk_") {
+			c.Errorf("cookie %s is there after a denial", name)
+		}
+	}
+	c.stores("page_view start")
+}
+
+// dead ends every connection that brings events.
+func dead(a *storefront.Attempt) storefront.Fate { return storefront.Fate{Cut: a.Number > 0} }
+
 // tagRefused: what the collector refuses for good is not sent again.
 func tagRefused(c *tagPage) {
 	c.page("", usual)

@@ -31,6 +31,34 @@ func tagHistory(c *tagPage) {
 	c.stores("page_view start", "page_view a", "page_view b", "page_view start", "page_view b", "search 1")
 }
 
+// tagNavigation: a router on the Navigation API is followed as one on the history API is.
+func tagNavigation(c *tagPage) {
+	c.page("", usual, `<script>navigation.addEventListener('navigate', e => { if (e.canIntercept) e.intercept() })</script><a id="link" href="b">b</a>`)
+	p := c.visitor("start")
+	p.eval(`navigation.navigate('a').finished.then(() => navigation.navigate('a', { history: 'replace', state: 1 }).finished).then(() => '')`)
+	p.follow("#link", "/navigation/b")
+	p.eval(`navigation.back().finished.then(() => '')`)
+	p.eval(`beckon('search', { query_length: 1 }); ''`)
+	c.stores("page_view start", "page_view a", "page_view b", "page_view a", "search 1")
+}
+
+// tagHash: with data-hash a router that keeps its path behind the # is followed.
+func tagHash(c *tagPage) {
+	c.page("", storefront.Stub, storefront.Tag("tag", "data-hash"))
+	p := c.visitor("")
+	p.eval(`location.hash = '#/one'; ''`)
+	p.eval(`location.hash = '#/two'; ''`)
+	p.eval(`history.back(); ''`)
+	eventually(c.T, func() error {
+		if at, err := p.tryEval(`location.hash`); err != nil || at != "#/one" {
+			return fmt.Errorf("the page is at %q (%v)", at, err)
+		}
+		return nil
+	})
+	p.eval(`beckon('search', { query_length: 1 }); ''`)
+	c.stores("page_view ", "page_view one", "page_view two", "page_view one", "search 1")
+}
+
 // tagCached: a page that comes back from the browser's cache is seen again, once, and is as alive as before.
 func tagCached(c *tagPage) {
 	c.page("", usual)
