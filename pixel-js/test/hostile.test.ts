@@ -52,6 +52,10 @@ test('accessors that everything inherits get no part in requests and listeners',
   }).catch((fault: Error) => assert.fail(fault));
 });
 
+test('options of requests are ours alone', async () => {
+  await day(({ Object }) => void globalThis.Object.assign(Object.prototype, { mode: 'navigate', headers: { 'Content-Type': 'x/y' } }));
+});
+
 test('arrays that cannot be iterated are no obstacle', async () => {
   await day(({ Array }) => {
     globalThis.Object.defineProperty(Array.prototype, Symbol.iterator, { value: () => ({ next: 'nothing' }) });
