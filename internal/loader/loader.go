@@ -40,8 +40,10 @@ type Source interface {
 
 const (
 	minSealing = 250 * time.Millisecond
-	maxSealing = 500 * time.Millisecond // of the second within which a decision shall follow its event (docs/adr/0028)
-	sealFactor = 8                      // a batch gathers for eight times as long as its insert takes
+	maxSealing = 500 * time.Millisecond // of the second within which a decision shall follow its event (docs/adr/0028) ...
+	slowFactor = 1.5                    // ... but never less than this many inserts: batches must not come faster than they go
+	slowest    = 10 * time.Second       // beyond it they are full by then, or few
+	sealFactor = 8                      // where inserts are quick, a batch gathers for eight times as long as one takes
 	recent     = 9                      // inserts whose median counts
 
 	patience    = time.Minute      // with one try of one batch
@@ -329,7 +331,9 @@ func (l *Loader) wentWell() {
 // sealingFor returns how long a batch should gather, from the durations of recent inserts.
 func sealingFor(durations []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(durations))
-	return min(max(sealFactor*sorted[len(sorted)/2], minSealing), maxSealing)
+	insert := sorted[len(sorted)/2]
+	quick := min(max(sealFactor*insert, minSealing), maxSealing)
+	return min(max(quick, time.Duration(slowFactor*float64(insert))), slowest)
 }
 
 // failed stops sealing by time, so that an outage ends in few large inserts, and drops the
