@@ -7,7 +7,7 @@ FAULT_ROUNDS ?= 100
 FAULT_BACKLOG ?= 3000000
 RACE := ./internal/token ./internal/geofile ./internal/daykey ./internal/limit ./internal/suppress ./internal/spool/... ./internal/loader/... ./aggregator/feature/... ./aggregator/decision/...
 
-.PHONY: tag-size help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats bench-tag lint tag schema clean build setup
+.PHONY: tag-size help run test race fuzz fault privacy-proof e2e bench bench-collector bench-decision bench-aggregator bench-path bench-backtest bench-stats bench-tag lint tag schema pictures clean build setup
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ tag-size: tag ## print what the tag weighs beside its peers, and fail when a scr
 
 schema: ## write schema/current.sql as a server dumps it, and deploy/dbt/sources.yml from its comments
 	go test ./schema -run 'TestCurrentSQL|TestSources' -update
+
+pictures: build ## take the pictures of the demo shop that docs/pictures shows
+	go run ./deploy/dev/pictures
 
 clean: ## remove binaries, local state and node_modules; the download cache stays
 	rm -rf bin .beckon pixel-js/node_modules platforms/node_modules internal/e2e/openfeature/node_modules verify/rust/target
