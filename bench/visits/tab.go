@@ -22,8 +22,10 @@ type tab struct {
 
 func (t *tab) attach() error {
 	t.attached, t.detach = chromedp.NewContext(t.browser, chromedp.WithTargetID(t.id), chromedp.WithDetachOnCancel())
-	_, err := chromedp.Call(t.attached, network.Enable, network.EnableParams{})
-	return err
+	return again(func() error {
+		_, err := chromedp.Call(t.attached, network.Enable, network.EnableParams{})
+		return err
+	})
 }
 
 func (t *tab) release() {
@@ -32,21 +34,31 @@ func (t *tab) release() {
 	}
 }
 
-// offline takes the network away, or gives it back. A tab between two pages hears nothing, so it is told again.
-func (t *tab) offline(is bool) (err error) {
-	for range 20 {
-		if _, err = chromedp.Call(t.attached, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+// offline takes the network away, or gives it back.
+func (t *tab) offline(is bool) error {
+	return again(func() error {
+		_, err := chromedp.Call(t.attached, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
 			MatchedNetworkConditions: []*network.Conditions{{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}},
-		}); err == nil {
+		})
+		return err
+	})
+}
+
+func (t *tab) navigate(url string) error {
+	return again(func() error {
+		_, err := chromedp.Call(t.attached, page.Navigate, page.NavigateParams{URL: url})
+		return err
+	})
+}
+
+// again tells a tab again what it has not heard because it was between two pages.
+func again(tell func() error) (err error) {
+	for range 20 {
+		if err = tell(); err == nil {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return err
-}
-
-func (t *tab) navigate(url string) error {
-	_, err := chromedp.Call(t.attached, page.Navigate, page.NavigateParams{URL: url})
 	return err
 }
 
