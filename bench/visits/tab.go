@@ -2,6 +2,7 @@ package visits
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
@@ -71,4 +72,18 @@ func (t *tab) close(polite bool) error {
 	}
 	_, err := chromedp.CallBrowser(t.browser, target.CloseTarget, target.CloseTargetParams{TargetID: t.id})
 	return err
+}
+
+// gone returns when the tab is. One that was about to change pages may have swallowed the word, and would go on for ever.
+func (t *tab) gone() error {
+	for i := range 200 {
+		if _, err := chromedp.CallBrowser(t.browser, target.GetTargetInfo, target.GetTargetInfoParams{TargetID: t.id}); err != nil {
+			return nil // nobody of that name
+		}
+		if i%10 == 9 {
+			_ = t.close(false)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return errors.New("the tab is not closed after 20 s")
 }

@@ -221,7 +221,10 @@ func (r *run) leave(t *tab, p *plan) error {
 			return err
 		}
 	}
-	return t.close(p.polite)
+	if err := t.close(p.polite); err != nil {
+		return err
+	}
+	return t.gone()
 }
 
 // closeRest closes tabs that were about to change pages when they were told to close, and have not heard it.
