@@ -44,6 +44,9 @@ func (f *facts) wantedParts() (all []part) {
 			add(name, "data-beckon-"+name)
 		}
 	}
+	if slices.ContainsFunc(all, func(p part) bool { return p.name == "offer" }) {
+		add("refresh", "an offer slot")
+	}
 	return all
 }
 

@@ -169,7 +169,7 @@ func TestParts(t *testing.T) {
 	for _, p := range f.wantedParts() {
 		names = append(names, p.name)
 	}
-	if !slices.Equal(names, []string{"parts", "offer", "event"}) {
+	if !slices.Equal(names, []string{"parts", "offer", "event", "refresh"}) {
 		t.Errorf("parts %q", names)
 	}
 }

@@ -20,7 +20,7 @@ func TestEveryPageInstallsTheTag(t *testing.T) {
 		a := w.get(path)
 		wantBody(t, a,
 			`window.beckon=window.beckon||function(){(beckon.q=beckon.q||[]).push(arguments)}`,
-			`<script async src="/px/b.js" data-site="demo" data-endpoint="/px" data-use="ack"></script>`,
+			`<script async src="/px/b.js" data-site="demo" data-endpoint="/px" data-use="ack refresh"></script>`,
 			`<noscript><img class="pixel" src="/px/p.gif?s=demo&amp;n=page_view"`,
 			`id="consent"`, `id="panel"`, `<div class="offer-slot" data-beckon-offer role="status">`)
 	}

@@ -21,6 +21,7 @@ var slotCases = []struct {
 	{"dismissed", "decide", "0%", personal, slotDismissed},
 	{"withdrawn", "decide", "0%", personal, slotWithdrawn},
 	{"heldout", "decide", "100%", personal, slotHeldOut},
+	{"following", "decide", "0%", strings.Replace(personal, `"true"`, "visitor.cart_adds_7d > 0", 1), slotFollowing},
 	{"everyone", "count", "0%", `{id: hello, title: 5% off, audience: everyone, discount: {percent: 5}, disclosure: only for you}`, slotEveryone},
 	{"card", "decide", "0%", personal, slotCard},
 	{"events", "decide", "0%", personal, eventsWithoutCode},
@@ -205,6 +206,24 @@ func slotWithdrawn(s *slotShop) {
 		s.Errorf("after the withdrawal an offer and what the tab keeps are %q", kept)
 	}
 	isEmpty(p, "in the lower lane")
+}
+
+// slotFollowing: an offer comes by what is done on the page, which asks for nothing and stays.
+func slotFollowing(s *slotShop) {
+	p := s.visitor(s.snippet("offer-slot"))
+	decided(p, "DEFAULT")
+	isEmpty(p, "before anything is in the cart")
+	p.eval(`window.stayed = true; window.added = 0; ''`)
+	eventually(s.T, func() error { // on a machine that is slow today the answer may be too early: then a shopper adds another one
+		shown := p.eval(`if (Date.now() - added > 6000) { added = Date.now(); beckon('cart_add', { product: 'mug-blue', quantity: 1 }) } ` + slotText)
+		if !strings.Contains(shown, "BACK10") {
+			return fmt.Errorf("the slot shows %q", shown)
+		}
+		return nil
+	})
+	if stayed := p.eval(`String(window.stayed)`); stayed != "true" {
+		s.Error("the page was loaded anew")
+	}
 }
 
 func slotHeldOut(s *slotShop) {

@@ -20,6 +20,7 @@ var budgets = map[string]int{
 	"b.names.js":           860,
 	"b.offer.js":           700,
 	"b.parts.js":           600,
+	"b.refresh.js":         280,
 }
 
 // The core is to have no more than the gate; the aim is less.

@@ -15,7 +15,7 @@ for (const [attributes, html, want] of [
   [{ 'data-use': 'ack names' }, '', ['parts', 'ack', 'names']],
   [{ 'data-debug': '', 'data-use': 'ack' }, '', ['parts', 'debug', 'ack']],
   [{ 'data-consent': 'tcf' }, '', ['parts', 'consent-tcf']],
-  [{}, '<div data-beckon-offer></div>', ['parts', 'offer']],
+  [{}, '<div data-beckon-offer></div>', ['parts', 'offer', 'refresh']],
   [{}, '<button data-beckon-event="cart_add"></button>', ['parts', 'event']],
 ] as const) {
   test(`parts ${want.slice(1).join(', ')} are loaded for ${JSON.stringify(attributes)} ${html}`, async () => {
@@ -34,7 +34,7 @@ test('an element that comes with a later page has its part then', async () => {
   page.beckon('page_view');
   await page.clock.advance(250);
   await page.last.answer();
-  assert.deepEqual(names(page).filter((name) => name !== 'parts'), ['offer']);
+  assert.deepEqual(names(page).filter((name) => name !== 'parts'), ['offer', 'refresh']);
 });
 
 test('parts that do not come, or hang, hold up the first request for a second at most', async () => {

@@ -6,8 +6,8 @@ import { recall, remember } from './remember.js';
 import { byFeature, causes, featureName, featureValue, lanes, reasons } from './words.js';
 
 const lookEvery = 3000; // ms
-// ms after an acknowledged event: it is in the decision within 2 s, later on a machine that is busy.
-const askAgainAfter = [1000, 2000, 5000, 10000];
+// ms after an acknowledged event. The tag asks after two seconds by itself; a machine that is busy may need longer.
+const askAgainAfter = [5000, 10000];
 const patience = 5000; // ms without any answer before the panel says so
 
 const $ = (id) => document.getElementById(id);
@@ -50,7 +50,7 @@ export function watchPanel() {
   }, patience);
 }
 
-/** What the visitor does on this page may change the decision, and the panel is to show it as soon as it does. */
+/** What the visitor does on this page may change the decision, and the panel is to show it, however late. */
 function watchAnswers() {
   let asking = [];
   const ask = () => window.beckon('decision', () => {});

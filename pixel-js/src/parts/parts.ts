@@ -58,6 +58,7 @@ function open(...[beckon, data, endpoint, tell, look, listen, lane, queue]: Para
     for (const name of ['offer', 'event']) {
       if (document.querySelector(`[data-beckon-${name}]`)) names.push(name);
     }
+    if (names.includes('offer')) names.push('refresh'); // a slot follows what the visitor does
     const waiting = names.map(load);
     if (data['consent']) waiting.push(load(`consent-${data['consent']}`), word);
     return Promise.all(waiting);
