@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ var slotCases = []struct {
 	{"following", "decide", "0%", strings.Replace(personal, `"true"`, "visitor.cart_adds_7d > 0", 1), slotFollowing},
 	{"everyone", "count", "0%", `{id: hello, title: 5% off, audience: everyone, discount: {percent: 5}, disclosure: only for you}`, slotEveryone},
 	{"card", "decide", "0%", personal, slotCard},
+	{"demo", "decide", "0%", personal, slotInstalled},
 	{"events", "decide", "0%", personal, eventsWithoutCode},
 }
 
@@ -43,14 +45,7 @@ type slotShop struct {
 
 // TestTagDocs runs what docs/tag.md shows, in a real browser, against the real services.
 func TestTagDocs(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "tag.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	snippets := map[string]string{}
-	for _, m := range testedSnippet.FindAllStringSubmatch(string(text), -1) {
-		snippets[m[1]] = m[2]
-	}
+	snippets := tagSnippets(t)
 	s := newStack(t)
 	rows := &tagRows{stack: s, sql: `SELECT site, if(startsWith(kind, 'offer'),
 			concat(kind, ' ', offer, ' by ', if(match(toString(decision), '[1-9a-f]'), 'a decision', 'itself')),
@@ -82,6 +77,24 @@ func TestTagDocs(t *testing.T) {
 		})
 	}
 	running.Wait()
+}
+
+// tagSnippets are the snippets of docs/tag.md by name. All are there, and no others: each has its test.
+func tagSnippets(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "tag.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippets := map[string]string{}
+	for _, m := range testedSnippet.FindAllStringSubmatch(string(text), -1) {
+		snippets[m[1]] = m[2]
+	}
+	tested := []string{"bigcommerce", "calls", "consent", "csp", "decision", "events", "html", "html-defer", "offer-card", "offer-slot", "react", "shopify", "woocommerce", "woocommerce-config"}
+	if names := slices.Sorted(maps.Keys(snippets)); !slices.Equal(names, tested) || strings.Count(string(text), "```") != 2*len(tested) {
+		t.Fatalf("docs/tag.md has the snippets %q, the tests are of %q", names, tested)
+	}
+	return snippets
 }
 
 // slotPage is the snippet below the fold, with more of a page on both sides.
