@@ -84,30 +84,63 @@ test('stub, answer and tag stand in this order, escaped; a theme that is being c
   assert.ok(!(await shop.visitor().ask('/?customize_changeset_uuid=1')).text.includes('b.js'));
 });
 
-test('what is done with the cart waits for its shopper, is told once, and no more than twenty of it', async () => {
+interface Waiting { readonly nonce: string; readonly events: [number, string, Record<string, unknown>][] }
+const waiting = (visitor: Visitor, form: Record<string, string> = {}): Promise<Waiting> => visitor.call('beckon_events', form);
+
+test('what is done with the cart waits for its shopper until it was told, and no more than twenty of it', async () => {
   const [visitor, other] = [shop.visitor(), shop.visitor()];
   await visitor.call('stub_add', { product: '11', quantity: '2' });
   await visitor.call('stub_add', { product: '11', quantity: '1', variation: '21' });
   await visitor.call('stub_remove', { product: '11' });
-  assert.deepEqual(await other.call('beckon_events'), { last: 0, events: [] });
-  const first = await visitor.ask('/?wc-ajax=beckon_events', { done: '0' });
+  assert.deepEqual(await waiting(other), { events: [] });
+  const first = await visitor.ask('/?wc-ajax=beckon_events', {});
   assert.match(first.headers.get('cache-control')!, /no-store/);
-  assert.deepEqual(JSON.parse(first.text), {
-    last: 3,
-    events: [
-      ['cart_add', { ...lantern, quantity: 2 }],
-      ['cart_add', { ...lantern, variant: '21', quantity: 1 }],
-      ['cart_remove', { ...lantern, quantity: 2, cart_value: '42.0168' }],
-    ],
-  });
-  assert.equal((await visitor.ask('/?wc-ajax=beckon_events', { done: '0' })).text, first.text); // a page that went away
+  const { events, nonce } = JSON.parse(first.text) as Waiting;
+  assert.deepEqual(events.map(([, ...call]) => call), [
+    ['cart_add', { ...lantern, quantity: 2 }],
+    ['cart_add', { ...lantern, variant: '21', quantity: 1 }],
+    ['cart_remove', { ...lantern, quantity: 2, cart_value: '42.0168' }],
+  ]);
+  assert.ok(events[0]![0] < events[1]![0] && events[1]![0] < events[2]![0]);
+  assert.equal((await visitor.ask('/?wc-ajax=beckon_events', {})).text, first.text); // a page that went away
   await visitor.call('stub_add', { product: '12', quantity: '1' }); // meanwhile
-  const waiting = await visitor.call<{ last: number; events: unknown[][] }>('beckon_events', { done: '3' });
-  assert.deepEqual([waiting.last, waiting.events.map(([kind]) => kind)], [4, ['cart_add']]);
-  assert.deepEqual(await visitor.call('beckon_events', { done: '4' }), { last: 4, events: [] });
+  const next = await waiting(visitor, { done: String(events[2]![0]), nonce });
+  assert.deepEqual(next.events.map(([, kind, { product }]) => [kind, product]), [['cart_add', '12']]);
+  assert.deepEqual(await waiting(visitor, { done: String(next.events[0]![0]), nonce }), { events: [] });
+  await visitor.call('stub_checkout', { account: '7' }); // the session goes from the guest to a customer
+  assert.deepEqual(await waiting(visitor), { events: [] });
+  await run();
   for (let i = 0; i < 25; i++) await visitor.call('stub_add', { product: '12', quantity: '1' });
-  const { last, events } = await visitor.call<{ last: number; events: unknown[] }>('beckon_events');
-  assert.deepEqual([last, events.length], [29, 20]);
+  const last = await waiting(visitor);
+  assert.equal(last.events.length, 20);
+  assert.ok(last.events[0]![0] > next.events[0]![0]);
+});
+
+test('what we ask the shop for never undoes what the shopper puts into the cart meanwhile', async () => {
+  const visitor = shop.visitor();
+  await visitor.call('stub_add', { product: '11', quantity: '1' });
+  const { link } = await visitor.page('/checkout');
+  const { events, nonce } = await waiting(visitor);
+  await visitor.ask('/?wc-ajax=beckon_events&stub_meanwhile=12', { done: String(events[0]![0]), nonce });
+  assert.deepEqual((await visitor.call<{ cart: number[] }>('stub_state')).cart.sort(), [11, 12]);
+  await visitor.call('stub_remove', { product: '12' });
+  assert.equal((await visitor.ask('/?wc-ajax=beckon_link&stub_meanwhile=12', { k: 'LINK', nonce: link!.nonce })).status, 200);
+  assert.deepEqual((await visitor.call<{ cart: number[] }>('stub_state')).cart.sort(), [11, 12]);
+});
+
+test('another site cannot bring its token, nor take a shopper\'s events for told', async () => {
+  const [visitor, attacker] = [shop.visitor(), shop.visitor()];
+  for (const each of [visitor, attacker]) await each.call('stub_add', { product: '11', quantity: '1' });
+  await visitor.page('/checkout');
+  const { link } = await attacker.page('/checkout');
+  const { nonce } = await waiting(attacker);
+  assert.equal((await visitor.ask('/?wc-ajax=beckon_link', { k: 'ATTACKER', nonce: link!.nonce })).status, 403);
+  for (const form of [{ nonce }, {}]) assert.equal((await visitor.ask('/?wc-ajax=beckon_events', { done: '9999999999999', ...form })).status, 403);
+  assert.equal((await waiting(visitor)).events.length, 1);
+  const own = await waiting(visitor); // nor does a number too large keep the next one back
+  assert.deepEqual(await waiting(visitor, { done: '9999999999999', nonce: own.nonce }), { events: [] });
+  await visitor.call('stub_add', { product: '12', quantity: '1' });
+  assert.equal((await waiting(visitor)).events.length, 1);
 });
 
 test('an order is sent by the server, in the visitor\'s name, with the key and nothing that names a person', async () => {
@@ -143,6 +176,36 @@ test('an order without a token says that nothing was allowed, and is told by the
   assert.deepEqual((await visitor.page(received)).events, []);
   const [batch] = await run();
   assert.deepEqual([batch!.k, batch!.c], [undefined, { decide: false, measure: false, src: 'woocommerce' }]);
+});
+
+test('an order that waits for its money is no purchase; the server tells it when it is paid', async () => {
+  const visitor = shop.visitor();
+  await visitor.call('stub_add', { product: '11', quantity: '1' });
+  const { link } = await visitor.page('/checkout');
+  await visitor.call('beckon_link', { k: 'LINK', nonce: link!.nonce });
+  const { url } = await visitor.call<{ url: string }>('stub_checkout', { bank_transfer: '1' });
+  assert.deepEqual((await visitor.page(url)).events, []);
+  assert.deepEqual(await run(), []);
+  await shop.visitor().call('stub_pay', { order: /\d+/.exec(url)![0] });
+  assert.deepEqual((await run()).map(({ k, e }) => [k, e[0]!.n]), [['LINK', 'purchase']]);
+  assert.deepEqual((await visitor.page(url)).events.map(([kind]) => kind), []); // the token is gone: only the server may
+});
+
+test('orders and refunds wait beside one another, and an account that is made at the checkout keeps the token', async () => {
+  const numbers: string[] = [];
+  for (const account of ['8', '9']) {
+    const visitor = shop.visitor();
+    await visitor.call('stub_add', { product: '11', quantity: '1' });
+    const { link } = await visitor.page('/checkout');
+    await visitor.call('beckon_link', { k: `LINK${account}`, nonce: link!.nonce });
+    numbers.push(/\d+/.exec((await visitor.call<{ url: string }>('stub_checkout', { account })).url)![0]);
+  }
+  for (const order of numbers) await shop.visitor().call('stub_refund', { order, amount: '10.00' });
+  assert.deepEqual((await run()).map(({ k, e }) => [e[0]!.n, e[0]!.p['order'], k]), [
+    ['purchase', numbers[0], 'LINK8'], ['purchase', numbers[1], 'LINK9'], ['refund', numbers[0], undefined], ['refund', numbers[1], undefined],
+  ]);
+  await shop.visitor().ask('/?wc-ajax=stub_refund&stub_no_scheduler=1', { order: numbers[0]!, amount: '1.00' });
+  assert.match((await state()).log.at(-1)!, /^refund \d+ of order \d+ is not told: Action Scheduler took nothing$/);
 });
 
 test('without a server key the browser tells the order, and no token is asked for or kept', async () => {
@@ -249,6 +312,77 @@ test('the settings page never prints the key, and a constant cannot be edited', 
   assert.ok(!text.includes('secret-key'));
   const key = new JSDOM(text).window.document.querySelector<HTMLInputElement>('[name=beckon_server_key]')!;
   assert.deepEqual([key.type, key.value, key.disabled], ['password', '', true]);
+});
+
+test('who sees the settings page may save it; an empty field keeps the key, and a box removes it', async () => {
+  const visitor = consenting.visitor();
+  const form = { beckon_endpoint: '/px', beckon_site: 'demo', beckon_issuer: '' };
+  const save = async (more: Record<string, string>): Promise<unknown> => {
+    assert.equal((await visitor.ask('/?wc-ajax=stub_save', { ...form, ...more })).status, 200);
+    return (await visitor.call<{ options: Record<string, string> }>('stub_state')).options['beckon_server_key'];
+  };
+  const box = async (): Promise<unknown> => new JSDOM((await visitor.ask('/?wc-ajax=stub_settings')).text).window.document.querySelector('[name=beckon_remove_key]');
+  assert.equal(await box(), null); // nothing to remove
+  assert.equal(await save({ beckon_server_key: 'a-key' }), 'a-key');
+  assert.equal(await save({ beckon_server_key: '' }), 'a-key');
+  assert.ok(await box());
+  assert.equal(await save({ beckon_server_key: '', beckon_remove_key: '1' }), '');
+  assert.equal(await save({ beckon_server_key: 'b-key', beckon_remove_key: '1' }), 'b-key');
+});
+
+/** A page of a shop whose cart events are these; `lost` loses the word that they were told. */
+const page = async (events: unknown[], kept: Record<string, string>): Promise<{ told: unknown[]; kept(): Record<string, string>; ack(lane: string): void; add(): Promise<void>; lose(lost: boolean): void }> => {
+  const { window } = new JSDOM('<script type="application/json" id="beckon-page">{"events":[],"ajax":"/?wc-ajax=%%endpoint%%","own":true}</script>', { url: 'https://shop.example/', runScripts: 'outside-only' });
+  const told: unknown[] = [];
+  let [lost, open] = [true, 0];
+  Object.assign(window.sessionStorage, kept);
+  Object.assign(window, {
+    beckon: (_: string, props: { n: number }) => told.push(props.n),
+    fetch: async (_: string, { body }: { body: URLSearchParams }) => {
+      open++;
+      await new Promise((answer) => setTimeout(answer, 5));
+      open--;
+      const done = Number(body.get('done') ?? 0);
+      if (done && lost) return { ok: false };
+      const left = (events as [number][]).filter(([number]) => number > done);
+      if (done) events.splice(0, events.length, ...left);
+      return { ok: true, json: async () => ({ events: left, nonce: 'n' }) };
+    },
+  });
+  const quiet = async (): Promise<void> => {
+    do await new Promise((again) => setTimeout(again, 10)); while (open);
+  };
+  window.eval(readFileSync('woocommerce/beckon/assets/shop.js', 'utf8'));
+  await quiet();
+  return {
+    told,
+    kept: () => ({ ...window.sessionStorage }) as Record<string, string>,
+    ack: (lane) => void window.document.dispatchEvent(new window.CustomEvent('beckon:ack', { detail: { lane } })),
+    add: async () => {
+      window.document.body.dispatchEvent(new window.Event('wc-blocks_added_to_cart'));
+      await quiet();
+    },
+    lose: (now) => void (lost = now),
+  };
+};
+
+test('a cart event is told once, also when the word that it was told is lost', async () => {
+  const event = (n: number): unknown[] => [n, 'cart_add', { n }];
+  const events = [event(5), event(6)];
+  const first = await page(events, {});
+  events.push(event(7));
+  await first.add();
+  assert.deepEqual([first.told, first.kept()], [[5, 6, 7], {}]); // nobody has allowed to keep anything yet
+  first.ack('decide; version=1');
+  assert.deepEqual(first.kept(), { _bk_shop: '7' });
+  const second = await page(events, first.kept());
+  assert.deepEqual([second.told, events.length], [[], 3]);
+  events.push(event(8));
+  second.lose(false);
+  await second.add();
+  assert.deepEqual([second.told, events.length], [[8], 0]);
+  second.ack('measure');
+  assert.deepEqual(second.kept(), {}); // a choice that was taken back
 });
 
 const consent = (cookie: string, more: Record<string, unknown> = {}): { calls: unknown[]; change(cookie: string): Promise<void> } => {

@@ -14,8 +14,11 @@ foreach (json_decode(getenv('BECKON_SHOP_CONSTANTS') ?: '{}', true) as $name => 
 require __DIR__ . '/wordpress.php';
 require __DIR__ . '/woocommerce.php';
 State::load();
-register_shutdown_function([State::class, 'save']);
-$wc->session = new WC_Session($_COOKIE['wp_woocommerce_session'] ?? bin2hex(random_bytes(8)));
+register_shutdown_function(function () {
+    WC()->session->save_data();
+    State::save();
+});
+$wc->session = new WC_Session($_COOKIE['wp_woocommerce_session'] ?? 't_' . bin2hex(random_bytes(8)), isset($_COOKIE['wp_woocommerce_session']));
 $wc->cart = new WC_Cart($wc->session);
 [$_GET, $_POST] = array_map(fn ($all) => array_map(fn ($v) => is_string($v) ? addslashes($v) : $v, $all), [$_GET, $_POST]); // as WordPress does
 
@@ -49,14 +52,13 @@ do_action('before_woocommerce_init');
 do_action('init');
 do_action('wp_loaded');
 
-function run_actions(): array
-{
-    $due = State::$all['actions'];
-    State::$all['actions'] = [];
-    foreach ($due as $a) {
-        do_action($a['hook'], ...$a['args']);
-    }
-    return $due;
+if (isset($_GET['stub_meanwhile'])) { // while this request is open, another one of the shopper begins and ends: that puts this into the cart
+    $ours = clone $wc;
+    $wc->session = new WC_Session($wc->session->get_customer_id(), $wc->session->has_session());
+    $wc->cart = new WC_Cart($wc->session);
+    $wc->cart->add_to_cart((int) $_GET['stub_meanwhile'], 1);
+    $wc->session->save_data();
+    [$wc->session, $wc->cart] = [$ours->session, $ours->cart];
 }
 
 switch ($_GET['wc-ajax'] ?? null) {
@@ -69,15 +71,21 @@ switch ($_GET['wc-ajax'] ?? null) {
         $wc->cart->remove_cart_item(md5("{$_POST['product']} 0"));
         wp_send_json([]);
     case 'stub_checkout': // somebody with a name and an address orders
+        if (isset($_POST['account'])) {
+            $wc->session->migrate($_POST['account']);
+        }
         $order = WC_Order::of($wc->cart, 4.12, ['winter', ...$wc->cart->coupons], 0.1);
         try {
             do_action('woocommerce_checkout_order_created', $order);
         } catch (Exception $e) { // as the checkout shows it
             wp_send_json(['error' => $e->getMessage()], 409);
         }
-        $order->payment_complete();
+        isset($_POST['bank_transfer']) ? $order->on_hold() : $order->payment_complete();
         $wc->cart->empty_cart();
         wp_send_json(['url' => "/checkout/order-received/{$order->get_id()}?key={$order->get_order_key()}"]);
+    case 'stub_pay':
+        wc_get_order($_POST['order'])->payment_complete();
+        wp_send_json([]);
     case 'stub_refund':
         $refund = WC_Order_Refund::make((float) $_POST['amount'], json_decode(stripslashes($_POST['lines'] ?? '[]'), true));
         do_action('woocommerce_order_refunded', (int) $_POST['order'], $refund->get_id());
@@ -101,8 +109,12 @@ switch ($_GET['wc-ajax'] ?? null) {
         [$capability, $print] = $GLOBALS['page'];
         $print();
         exit;
+    case 'stub_save':
+        do_action('admin_init');
+        do_action('admin_menu');
+        wp_send_json([], save_settings('beckon', $GLOBALS['page'][0]));
     case 'stub_state':
-        wp_send_json(['actions' => State::$all['actions'], 'log' => State::$all['log'], 'options' => State::$all['options'], 'cron' => State::$all['cron'] ?? [], 'sessions' => count(State::$all['sessions']),
+        wp_send_json(['actions' => array_values(State::$all['actions']), 'log' => State::$all['log'], 'options' => State::$all['options'], 'cron' => State::$all['cron'] ?? [], 'sessions' => count(State::$all['sessions']), 'cart' => array_column($wc->cart->cart_contents, 'product_id'),
             'coupon' => apply_filters('woocommerce_get_shop_coupon_data', false, 'beckon-offer')]);
     default:
         do_action('wc_ajax_' . $_GET['wc-ajax']);

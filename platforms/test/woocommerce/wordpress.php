@@ -13,7 +13,7 @@ final class State
     {
         $file = getenv('BECKON_SHOP_STATE');
         self::$all = is_file($file) && filesize($file) > 0 ? unserialize(file_get_contents($file))
-            : ['options' => json_decode(getenv('BECKON_SHOP_OPTIONS') ?: '{}', true), 'sessions' => [], 'orders' => [], 'actions' => [], 'log' => [], 'next' => 1001];
+            : ['options' => json_decode(getenv('BECKON_SHOP_OPTIONS') ?: '{}', true), 'sessions' => [], 'orders' => [], 'transients' => [], 'actions' => [], 'log' => [], 'next' => 1001];
     }
     public static function save(): void { file_put_contents(getenv('BECKON_SHOP_STATE'), serialize(self::$all)); }
 }
@@ -51,10 +51,21 @@ function get_option(string $name, mixed $default = false): mixed
 }
 function update_option(string $name, mixed $value, mixed $autoload = null): bool
 {
-    State::$all['options'][$name] = apply_filters("pre_update_option_$name", $value, get_option($name), $name);
+    $value = isset($GLOBALS['settings'][$name]) ? $GLOBALS['settings'][$name]((string) $value) : $value;
+    $old = get_option($name);
+    $value = apply_filters("pre_update_option_$name", $value, $old, $name);
+    if ($value === $old) {
+        return false;
+    }
+    State::$all['options'][$name] = $value;
     return true;
 }
 function delete_option(string $name): bool { unset(State::$all['options'][$name]); return true; }
+
+// Transients: rows with an end.
+function get_transient(string $name): mixed { return (State::$all['transients'][$name][1] ?? 0) > time() ? State::$all['transients'][$name][0] : false; }
+function set_transient(string $name, mixed $value, int $seconds): bool { State::$all['transients'][$name] = [$value, time() + $seconds]; return true; }
+function delete_transient(string $name): bool { unset(State::$all['transients'][$name]); return true; }
 
 // Text.
 function esc_attr(string $text): string { return htmlspecialchars($text, ENT_QUOTES); }
@@ -92,7 +103,8 @@ function wp_print_inline_script_tag(string $text, array $attributes = []): void 
 
 // Requests, in and out.
 function nocache_headers(): void { header('Cache-Control: no-cache, must-revalidate, max-age=0, no-store, private'); }
-function wp_create_nonce(string $action): string { return substr(hash('sha256', "nonce $action " . ($_COOKIE['wp_woocommerce_session'] ?? '')), 0, 10); }
+/** Guests are user 0 without a session of WordPress's own: one nonce for all of them, unless the filter tells them apart. */
+function wp_create_nonce(string $action): string { return substr(hash('sha256', "nonce|$action|" . apply_filters('nonce_user_logged_out', 0, $action)), 0, 10); }
 function check_ajax_referer(string $action, string $arg): void
 {
     if (!hash_equals(wp_create_nonce($action), (string) ($_REQUEST[$arg] ?? ''))) {
@@ -144,8 +156,8 @@ function wp_schedule_event(int $at, string $every, string $hook): void { State::
 function wp_clear_scheduled_hook(string $hook): void { unset(State::$all['cron'][$hook]); }
 
 // The settings page.
-$fields = [];
-function register_setting(string $group, string $name, array $args): void {}
+$fields = $settings = [];
+function register_setting(string $group, string $name, array $args): void { $GLOBALS['settings'][$name] = $args['sanitize_callback']; }
 function add_settings_section(string $id, string $title, callable $f, string $page): void {}
 function add_settings_field(string $id, string $title, callable $f, string $page, string $section, array $args): void { $GLOBALS['fields'][] = [$title, $f, $args]; }
 function add_options_page(string $title, string $menu, string $capability, string $slug, callable $f): void { $GLOBALS['page'] = [$capability, $f]; }
@@ -157,6 +169,17 @@ function do_settings_sections(string $page): void
         $f($args);
         echo '</label>';
     }
+}
+/** What options.php does with the form of somebody who has only that capability. */
+function save_settings(string $page, string $capability): int
+{
+    if (apply_filters("option_page_capability_$page", 'manage_options') !== $capability) {
+        return 403;
+    }
+    foreach (array_keys($GLOBALS['settings']) as $name) {
+        update_option($name, isset($_POST[$name]) ? trim(wp_unslash($_POST[$name])) : null);
+    }
+    return 200;
 }
 function submit_button(): void { echo '<button>Save</button>'; }
 if (getenv('BECKON_SHOP_CONSENT')) { // the plugin of the WP Consent API is there

@@ -26,6 +26,7 @@ const FILE    = __FILE__;
 require_once __DIR__ . '/includes/settings.php';
 require_once __DIR__ . '/includes/tag.php';
 require_once __DIR__ . '/includes/pages.php';
+require_once __DIR__ . '/includes/own.php';
 require_once __DIR__ . '/includes/cart.php';
 require_once __DIR__ . '/includes/orders.php';
 require_once __DIR__ . '/includes/offers.php';

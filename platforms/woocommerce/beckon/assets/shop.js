@@ -1,5 +1,6 @@
 // Tells Beckon what the page is and what the shopper does with the cart; at the checkout it brings a link token, so
-// that the server can tell the order in the visitor's name. Stores nothing, and throws nothing into the page.
+// that the server can tell the order in the visitor's name. Throws nothing into the page, and stores one number, in
+// lane `decide` alone, until the tab is closed.
 (() => {
   const quietly = (work) => {
     try {
@@ -16,16 +17,28 @@
 
   tell(page.events);
 
-  // What waits on the server. It forgets what we say that we have told; one tab at a time, so that nothing is told twice.
-  const alone = (work) => (navigator.locks ? navigator.locks.request('beckon-waiting', work) : work());
+  // What waits on the server, by numbers that only grow. It is handed out until we say that we have told it, and that
+  // word can be lost: so the last number is kept here too, for the next page where the visitor allows it.
+  const TOLD = '_bk_shop';
+  let last = quietly(() => Number(sessionStorage.getItem(TOLD))) || 0;
+  let allowed;
+  const keep = () => {
+    if (last && allowed) quietly(() => sessionStorage.setItem(TOLD, last));
+    else if (allowed === false) quietly(() => sessionStorage.removeItem(TOLD));
+  };
+  const alone = (work) => (navigator.locks ? navigator.locks.request('beckon-waiting', work) : work()); // one tab at a time
   const tellWaiting = async () => {
-    let waiting = { last: 0 };
-    do {
-      const reply = await post('beckon_events', { done: waiting.last });
+    for (let done = 0, nonce = ''; ; ) {
+      const reply = await post('beckon_events', done ? { done, nonce } : {});
       if (!reply.ok) return;
-      waiting = await reply.json();
-      tell(waiting.events);
-    } while (waiting.events.length);
+      const waiting = await reply.json();
+      const [newest = 0] = waiting.events.at(-1) || [];
+      if (newest <= done) return;
+      tell(waiting.events.filter(([number]) => number > last).map(([, ...call]) => call));
+      last = Math.max(last, newest);
+      keep();
+      [done, nonce] = [newest, waiting.nonce];
+    }
   };
   let asking = Promise.resolve();
   const fetchWaiting = () => {
@@ -37,10 +50,9 @@
   if (window.jQuery) quietly(() => window.jQuery(document.body).on('added_to_cart removed_from_cart updated_wc_div', fetchWaiting));
 
   const { link } = page;
-  if (!link) return;
   let joined;
   const join = async (wanted) => {
-    if (joined === wanted) return;
+    if (!link || joined === wanted) return;
     joined = wanted;
     let k = '';
     if (wanted) {
@@ -52,6 +64,9 @@
   };
   document.addEventListener('beckon:ack', ({ detail }) => {
     const lane = quietly(() => detail.lane.split(';')[0].trim());
-    if (lane) join(lane === 'decide').catch(() => {});
+    if (!lane) return;
+    allowed = lane === 'decide';
+    keep();
+    join(allowed).catch(() => {});
   });
 })();

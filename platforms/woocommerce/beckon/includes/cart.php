@@ -11,8 +11,8 @@ namespace Beckon\Woo;
 defined( 'ABSPATH' ) || exit;
 
 const WAITING     = 'beckon_events'; // in the session
-const TOLD        = 'beckon_told';   // in the session: number of the last that was told
 const MAX_WAITING = 20;
+const CART_NONCE  = 'woocommerce-beckon-events'; // WooCommerce makes a nonce one guest's own only if it begins so
 
 add_action(
 	'woocommerce_add_to_cart',
@@ -35,37 +35,56 @@ add_action(
 	2
 );
 
+/** The hook's request writes the cart into the session anyhow: only here is what was told taken out of it. */
 function wait( string $kind, mixed $product, mixed $quantity ): void {
 	if ( ! $product || ! WC()->session || ! is_configured() ) {
 		return;
 	}
-	$events   = (array) WC()->session->get( WAITING, array() );
-	$last     = $events ? end( $events )[0] : (int) WC()->session->get( TOLD, 0 );
-	$events[] = array( $last + 1, $kind, product_props( $product ) + array( 'quantity' => (float) $quantity ) );
+	make_own_rows();
+	$all      = (array) WC()->session->get( WAITING, array() );
+	$number   = max( now(), $all ? end( $all )[0] + 1 : 0 );
+	$events   = waiting();
+	$events[] = array( $number, $kind, product_props( $product ) + array( 'quantity' => (float) $quantity ) );
 	WC()->session->set( WAITING, array_slice( $events, -MAX_WAITING ) );
 }
 
-// shop.js fetches what waits, and says up to which number it has told it; only then is it forgotten here, so that
-// nothing is lost with a page that goes away. The last of it says what the cart is worth now.
+/** In milliseconds. Events are numbered by it, so that numbers only grow, from one session to the next too. */
+function now(): int {
+	return (int) ( microtime( true ) * 1000 );
+}
+
+/** What was not told. After a day it is no news: the tag would say that it happens now. */
+function waiting(): array {
+	$told   = max( (int) recall( 'told' ), now() - DAY_IN_SECONDS * 1000 );
+	$events = WC()->session ? (array) WC()->session->get( WAITING, array() ) : array();
+	return array_values( array_filter( $events, fn ( array $event ): bool => $event[0] > $told ) );
+}
+
+// shop.js fetches what waits, and says up to which number it has told it; only then is it not handed out again, so
+// that nothing is lost with a page that goes away. The last of it says what the cart is worth now. Other sites can
+// make a browser ask, but not read the nonce of the answer, without which nothing is taken for told.
 add_action(
 	'wc_ajax_beckon_events',
 	function (): void {
 		nocache_headers();
-		$done   = isset( $_POST['done'] ) ? absint( $_POST['done'] ) : 0; // phpcs:ignore WordPress.Security.NonceVerification -- there is nothing to forge: it is the shopper's own
-		$events = WC()->session ? (array) WC()->session->get( WAITING, array() ) : array();
+		$done   = isset( $_POST['done'] ) ? absint( $_POST['done'] ) : 0; // phpcs:ignore WordPress.Security.NonceVerification -- two lines below
+		$events = waiting();
 		if ( $done && $events ) {
-			$events = array_values( array_filter( $events, fn ( array $event ): bool => $event[0] > $done ) );
-			WC()->session->set( WAITING, $events ? $events : null );
-			WC()->session->set( TOLD, $done );
+			check_ajax_referer( CART_NONCE, 'nonce' );
+			$told = array_filter( $events, fn ( array $event ): bool => $event[0] <= $done );
+			if ( $told ) {
+				remember( 'told', (string) end( $told )[0] );
+			}
+			$events = array_slice( $events, count( $told ) );
 		}
-		$last = $events ? end( $events )[0] : $done;
-		if ( $events ) {
-			$events[ array_key_last( $events ) ][2] += cart_props();
+		if ( ! $events ) {
+			wp_send_json( array( 'events' => array() ) );
 		}
+		$events[ array_key_last( $events ) ][2] += cart_props();
 		wp_send_json(
 			array(
-				'last'   => $last,
-				'events' => array_map( fn ( array $event ): array => array_slice( $event, 1 ), $events ),
+				'events' => $events,
+				'nonce'  => wp_create_nonce( CART_NONCE ),
 			)
 		);
 	}

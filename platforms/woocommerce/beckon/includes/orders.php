@@ -14,12 +14,12 @@ namespace Beckon\Woo;
 
 defined( 'ABSPATH' ) || exit;
 
-const LINK      = 'beckon_link';  // in the session
-const META_LINK = '_beckon_link'; // of the order, until it is told
-const META_TOLD = '_beckon_told'; // of the order, when it was
-const META_SEEN = '_beckon_seen'; // of the order, when its shopper's browser told it
-const SEND      = 'beckon_send';
-const TRIES     = 8; // after 1, 4, 16 minutes ... a day: two days in all
+const LINK_NONCE = 'woocommerce-beckon-link'; // WooCommerce makes a nonce one guest's own only if it begins so
+const META_LINK  = '_beckon_link'; // of the order, until it is told
+const META_TOLD  = '_beckon_told'; // of the order, when it was
+const META_SEEN  = '_beckon_seen'; // of the order, when its shopper's browser told it
+const SEND       = 'beckon_send';
+const TRIES      = 8; // after 1, 4, 16 minutes ... a day: two days in all
 
 /** Whether this server may tell orders: without a key no token is asked for, or kept. */
 function tells_orders(): bool {
@@ -30,13 +30,13 @@ function tells_orders(): bool {
 add_action(
 	'wc_ajax_beckon_link',
 	function (): void {
-		check_ajax_referer( 'beckon_link', 'nonce' );
+		check_ajax_referer( LINK_NONCE, 'nonce' );
 		$token = isset( $_POST['k'] ) && is_string( $_POST['k'] ) ? sanitize_text_field( wp_unslash( $_POST['k'] ) ) : '';
 		if ( ! preg_match( '/^[A-Za-z0-9_-]{0,512}$/D', $token ) ) {
 			wp_send_json( array(), 400 );
 		}
-		if ( WC()->session && tells_orders() ) {
-			WC()->session->set( LINK, '' === $token ? null : $token );
+		if ( tells_orders() ) {
+			remember( 'link', $token );
 		}
 		wp_send_json( array() );
 	}
@@ -47,18 +47,18 @@ add_action( 'woocommerce_checkout_order_created', __NAMESPACE__ . '\join_order' 
 add_action( 'woocommerce_store_api_checkout_order_processed', __NAMESPACE__ . '\join_order' );
 
 function join_order( \WC_Order $order ): void {
-	$token = WC()->session ? (string) WC()->session->get( LINK, '' ) : '';
+	$token = recall( 'link' );
 	if ( '' !== $token && '' === (string) $order->get_meta( META_TOLD ) ) {
 		$order->update_meta_data( META_LINK, $token );
 		$order->save();
 	}
 }
 
-/** What the page after the checkout tells: the order, once, unless only this server may. */
+/** What the page after the checkout tells: the order, once, if it is paid, unless only this server may. */
 function received_events(): array {
 	$order = wc_get_order( absint( get_query_var( 'order-received' ) ) );
 	$key   = isset( $_GET['key'] ) && is_string( $_GET['key'] ) ? sanitize_text_field( wp_unslash( $_GET['key'] ) ) : ''; // phpcs:ignore WordPress.Security.NonceVerification
-	if ( ! $order || ! hash_equals( (string) $order->get_order_key(), $key ) || $order->get_meta( META_SEEN ) || $order->has_status( 'failed' ) ) {
+	if ( ! $order || ! hash_equals( (string) $order->get_order_key(), $key ) || $order->get_meta( META_SEEN ) || ! $order->is_paid() ) {
 		return array();
 	}
 	// Without a token the two reports could not be known for one order: then this server's is the one.
@@ -95,11 +95,16 @@ function schedule( int $order_id, int $refund_id, int $try ): void {
 	if ( ! tells_orders() ) {
 		return;
 	}
+	// Not "unique" in Action Scheduler's sense: that is one action for all orders, and none while one runs.
 	$args = array( $order_id, $refund_id, $try );
-	if ( 1 === $try ) {
-		as_enqueue_async_action( SEND, $args, 'beckon', true );
-	} else {
-		as_schedule_single_action( time() + min( DAY_IN_SECONDS, MINUTE_IN_SECONDS * 4 ** ( $try - 2 ) ), SEND, $args, 'beckon', true );
+	if ( as_has_scheduled_action( SEND, $args, 'beckon' ) ) {
+		return;
+	}
+	$action = 1 === $try
+		? as_enqueue_async_action( SEND, $args, 'beckon' )
+		: as_schedule_single_action( time() + min( DAY_IN_SECONDS, MINUTE_IN_SECONDS * 4 ** ( $try - 2 ) ), SEND, $args, 'beckon' );
+	if ( ! $action ) {
+		log_error( ( $refund_id ? "refund $refund_id of order $order_id" : "order $order_id" ) . ' is not told: Action Scheduler took nothing' );
 	}
 }
 

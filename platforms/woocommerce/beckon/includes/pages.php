@@ -41,10 +41,11 @@ function print_page(): void {
 		'own'    => is_cart() || is_checkout(),
 	);
 	if ( tells_orders() && is_checkout() && ! is_order_received_page() ) {
+		make_own_rows();
 		$page['link'] = array(
 			'endpoint' => endpoint(),
 			'site'     => setting( 'beckon_site' ),
-			'nonce'    => wp_create_nonce( 'beckon_link' ),
+			'nonce'    => wp_create_nonce( LINK_NONCE ),
 		);
 	}
 	wp_print_inline_script_tag(

@@ -17,6 +17,8 @@ const SETTINGS = array(
 	'beckon_issuer'     => "Issuer: of signed offers, as the aggregator's --issuer says; empty = no offers",
 );
 
+const REMOVE_KEY = 'beckon_remove_key'; // a box of the settings page
+
 /** The option, or the constant of its name in capitals. The constant also stands for other readers of the option. */
 function setting( string $name ): string {
 	return trim( (string) get_option( $name, '' ) );
@@ -72,6 +74,9 @@ add_action(
 	}
 );
 
+// Who sees the page may save it: options.php asks for manage_options otherwise.
+add_filter( 'option_page_capability_beckon', fn (): string => 'manage_woocommerce' );
+
 /** One line of the settings page. A key is never printed again once it is kept. */
 function print_field( array $field ): void {
 	$name    = $field['name'];
@@ -85,6 +90,9 @@ function print_field( array $field ): void {
 		$secret && '' !== setting( $name ) ? esc_attr( 'is kept' ) : '',
 		$defined ? ' disabled' : ''
 	);
+	if ( $secret && ! $defined && '' !== setting( $name ) ) {
+		printf( ' <label><input type="checkbox" name="%s" value="1"> remove it</label>', esc_attr( REMOVE_KEY ) );
+	}
 }
 
 function print_settings(): void {
@@ -95,11 +103,11 @@ function print_settings(): void {
 	echo '</form></div>';
 }
 
-// An empty field keeps the key that is there.
+// An empty field keeps the key that is there, unless the box says otherwise.
 add_filter(
 	'pre_update_option_beckon_server_key',
 	function ( mixed $value, mixed $old ): mixed {
-		return '' === $value ? $old : $value;
+		return '' === $value && ! isset( $_POST[ REMOVE_KEY ] ) ? $old : $value; // phpcs:ignore WordPress.Security.NonceVerification -- options.php has looked
 	},
 	10,
 	2
