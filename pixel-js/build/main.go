@@ -72,7 +72,7 @@ func run(root, out string, release bool) error {
 
 // bundle is the tag: the core first, then the parts by their names.
 type bundle struct {
-	release string // names the parts in the core: 8 hex digits of a hash over all of them
+	release string // names the parts in the core: hex digits of a hash over all of them
 	scripts []script
 	module  []byte // the core for bundlers, of the package that is published
 }
@@ -129,17 +129,39 @@ func build(root string) (bundle, error) {
 		all = fmt.Appendf(all, "%s %d\n%s", s.name, len(s.script), s.script)
 		b.scripts = append(b.scripts, s)
 	}
-	b.release = hash(all)[:8]
-	define := map[string]string{"RELEASE": fmt.Sprintf("%q", b.release)}
-	core, err := compile(options(dir, "src/main.ts", "b.js", api.FormatIIFE, define))
+	core, err := b.name(hash(all), func(define map[string]string) (script, error) {
+		return compile(options(dir, "src/main.ts", "b.js", api.FormatIIFE, define))
+	})
 	if err != nil {
 		return bundle{}, err
 	}
 	b.scripts = slices.Insert(b.scripts, 0, core)
+	define := define(b.release)
 	if b.module, err = transpile(options(dir, "src/esm.ts", "beckon.js", api.FormatESModule, define), false); err != nil {
 		return bundle{}, err
 	}
 	return b, nil
+}
+
+const digits = 8 // of a release
+
+// name gives the release some digits of this hash. Any of them name the parts as well as any other, so it takes those
+// with which the core is smallest: where its digits repeat something of the script, that is a dozen bytes.
+func (b *bundle) name(sum string, core func(define map[string]string) (script, error)) (smallest script, err error) {
+	for at := 0; at+digits <= len(sum); at++ {
+		s, err := core(define(sum[at : at+digits]))
+		if err != nil {
+			return script{}, err
+		}
+		if at == 0 || len(s.brotli) < len(smallest.brotli) {
+			b.release, smallest = sum[at:at+digits], s
+		}
+	}
+	return smallest, nil
+}
+
+func define(release string) map[string]string {
+	return map[string]string{"RELEASE": fmt.Sprintf("%q", release)}
 }
 
 func options(dir, source, name string, format api.Format, define map[string]string) api.BuildOptions {

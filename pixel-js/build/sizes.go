@@ -7,7 +7,7 @@ import (
 
 // budgets are in bytes with brotli 11, as served. A new part needs a line here.
 var budgets = map[string]int{
-	"b.js":                 1540,
+	"b.js":                 1530,
 	"b.ack.js":             400,
 	"b.card.js":            620,
 	"b.consent-google.js":  620,

@@ -6,7 +6,7 @@ const enum Most {
 
 /**
  * The page, without its fragment: that part is the page's own business and may hold secrets. With
- * `data-hash` a router's path behind `/#` counts as path.
+ * `data-hash` a router's path behind `/#/` counts as path, and any other fragment is none.
  */
 export const address = (): string =>
-  (settings.hash == null ? location.href.split('#')[0]! : location.href.replace('/#/', '/')).slice(0, Most.bytes);
+  (settings.hash == null ? location.href : location.href.replace('/#/', '/')).split('#')[0]!.slice(0, Most.bytes);

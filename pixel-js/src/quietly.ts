@@ -6,13 +6,8 @@ import { beckon } from './start';
  */
 export const quietly =
   <A, B, R>(run: (a: A, b: B) => R) =>
-  async (a?: A, b?: B): Promise<Awaited<R> | undefined> => {
-    try {
-      return await run(a as A, b as B);
-    } catch (fault) {
-      return beckon.debug(fault) as undefined;
-    }
-  };
+  (a?: A, b?: B): Promise<Awaited<R> | undefined> =>
+    (async () => run(a as A, b as B))().catch((fault) => beckon.debug(fault)) as never;
 
 /** Listens ahead of the page's own listeners. */
 export const listen = (target: EventTarget, type: string, run: (event: never) => void): void =>

@@ -122,4 +122,8 @@ test('with data-hash the path behind /# is the path, and each one is a view', as
   assert.equal(await at('/#/product/1'), `${shop}/product/1`);
   assert.equal(await at('/#/product/2?size=l'), `${shop}/product/2?size=l`);
   assert.equal(await at('/app/#/'), `${shop}/app/`);
+  const requests = page.sent.length;
+  page.window.history.pushState({}, '', '/app/#token=secret'); // no path: nobody else's business, and no page
+  await page.clock.advance(250);
+  assert.equal(page.sent.length, requests);
 });
