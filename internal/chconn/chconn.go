@@ -28,6 +28,8 @@ const (
 	// working server reports progress far more often. An insert that hits it is sent again.
 	readTimeout = time.Minute
 
+	standBack = 50 * time.Millisecond // see WithPriority
+
 	maxOpenConns    = 16           // the aggregator's reads, at most: five of visitors at once, three queries each, and the change feed
 	maxIdleConns    = maxOpenConns // a visitor who is waited for must not wait for a handshake
 	connMaxLifetime = time.Hour
@@ -156,8 +158,11 @@ func WithToken(ctx context.Context, token string) context.Context {
 
 // WithPriority returns a context whose queries stand back while ClickHouse works on one of a lower number, 1 being the
 // lowest. Those without one, such as inserts, wait for nobody. It replaces settings that ctx carried before.
+//
+// By default a query stands back for up to a second at a time: while others come one after the other, it could spend its
+// time limit on waiting. It shall come after them, not never.
 func WithPriority(ctx context.Context, number int) context.Context {
-	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"priority": number}))
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"priority": number, "low_priority_query_wait_time_ms": standBack.Milliseconds()}))
 }
 
 // WithQueryID returns a context whose queries have this id. ClickHouse refuses one (code 216) while another

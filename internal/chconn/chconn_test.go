@@ -149,3 +149,17 @@ func TestSettingsReachTheServerAndTokensDeduplicate(t *testing.T) {
 		t.Fatalf("%d rows (%v), want one for each of two tokens", n, err)
 	}
 }
+
+func TestWhoStandsBackDoesSoForAMoment(t *testing.T) {
+	conn, err := Open(t.Context(), chlocal.ForTest(t).DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for name, want := range map[string]string{"priority": "2", "low_priority_query_wait_time_ms": "50"} {
+		var got string
+		if err := conn.QueryRow(WithPriority(t.Context(), 2), "SELECT toString(getSetting(?))", name).Scan(&got); err != nil || got != want {
+			t.Errorf("%v: %s is %q, want %s", err, name, got, want)
+		}
+	}
+}
