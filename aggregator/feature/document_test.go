@@ -47,6 +47,11 @@ Made from the list in aggregator/feature/features.go; a test keeps it true. Rule
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Doc)
 	}
 	b.WriteString(`
+Of a visitor with more than 1000 orders in 90 days, which is a program, the orders of the newest hours are read:
+` + "`purchases_90d`" + ` says 1001 at most, and never 0 because orders were left out; ` + "`revenue_90d`" + ` is that of the orders read, and every offer
+counts as used. While many such visitors come at once, fewer of each are read; all count. The expression of
+` + "`revenue_90d`" + ` below has no such bound.
+
 ## The same values in ClickHouse
 
 Each is an expression over one visitor's rows, with the parameters ` + "`site`, `visitor` (32 hexadecimal digits) and `now`" + `:

@@ -135,8 +135,8 @@ var All = []Feature{
 	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", Activity, events(3, 7), func(f *Features) any { return &f.CartAdds7d }},
 	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", Activity, "toFloat64(argMaxMerge(cart_value))", func(f *Features) any { return &f.CartValue }},
 	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", Activity, events(4, 7), func(f *Features) any { return &f.CheckoutStarts7d }},
-	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once", Orders, "countIf(" + placed(90) + ")", func(f *Features) any { return &f.Purchases90d }},
-	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h", Orders, "toFloat64(sumIf(ifNull(net_site, 0), " + placed(90) + "))", func(f *Features) any { return &f.Revenue90d }},
+	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once; 1001 is more than 1000", Orders, fmt.Sprintf("least(countIf(%s), %d)", placed(90), ordersKnown), func(f *Features) any { return &f.Purchases90d }},
+	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h, of the newest 1000 orders", Orders, "toFloat64(sumIf(ifNull(net_site, 0), " + placed(90) + "))", func(f *Features) any { return &f.Revenue90d }},
 	{"minutes_since_last_seen", Int, "minutes", "full minutes since the last event", Activity, minutesSQL("max(last_seen)"), func(f *Features) any { return &f.MinutesSinceLastSeen }},
 	{"minutes_since_cart", Int, "minutes", "full minutes since something was last put into the cart", Activity, minutesSQL("max(last_cart)"), func(f *Features) any { return &f.MinutesSinceCart }},
 	{"days_since_first_seen", Int, "days", "full days since the visitor cookie was made", Activity, "intDiv(toUnixTimestamp64Milli(" + Now + ") - toUnixTimestamp64Milli(if(max(visitor_since) > toDateTime64(0, 3), max(visitor_since), min(first_seen))), 86400000)", func(f *Features) any { return &f.DaysSinceFirstSeen }},
@@ -175,5 +175,5 @@ func minutesSQL(instant string) string {
 
 func last(column string) string { return "substring(max(" + column + "), 9)" }
 
-// placed holds for orders of the last n x 24 h.
+// placed holds for orders of the last n x 24 h. Revenue has no bound here such as maxOrders: only a program reaches that.
 func placed(days int) string { return "placed_at >= " + window(days) }

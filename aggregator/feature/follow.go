@@ -18,6 +18,7 @@ import (
 const (
 	pollEvery    = 50 * time.Millisecond // a look costs ClickHouse some 4 ms
 	queryTimeout = 10 * time.Second
+	readTimeout  = 3 * time.Second // a thousand visitors take some 60 ms; who takes longer is set aside
 	errorBackoff = time.Second
 	chunk        = 1000           // visitors in one read
 	groupSize    = 16             // batches whose visitors are read together
@@ -35,11 +36,12 @@ const (
 // now. So a batch that comes late, after an outage, has only those visitors read again who are in the store, a
 // few at a time, when no other batch waits: reading everybody would take ClickHouse as long as loading them did.
 type Follower struct {
-	reader  *Reader
-	store   *Store
-	changed func(keys []Key) // told after the store has the new profiles
-	log     *slog.Logger
-	now     func() time.Time
+	reader   *Reader
+	profiles ProfileReader // the same
+	store    *Store
+	changed  func(keys []Key) // told after the store has the new profiles
+	log      *slog.Logger
+	now      func() time.Time
 
 	mu        sync.Mutex          // of these two, which Run alone changes
 	processed map[batch]time.Time // when they were loaded, by ClickHouse's clock
@@ -48,6 +50,8 @@ type Follower struct {
 	farLook  time.Time // when the last look that looked back far began, by our clock
 	late     []load    // late batches that are being processed
 	lateKeys []Key     // who of them is still to be read again
+
+	aside aside
 
 	delay *prometheus.HistogramVec
 
@@ -59,11 +63,12 @@ type Follower struct {
 // NewFollower returns a follower that has read nothing yet. changed may be nil, and must not keep it waiting.
 func NewFollower(r *Reader, s *Store, changed func([]Key), log *slog.Logger, reg prometheus.Registerer) *Follower {
 	return &Follower{
-		reader: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}, begun: make(chan struct{}),
+		reader: r, profiles: r, store: s, changed: changed, log: log, now: time.Now, processed: map[batch]time.Time{}, begun: make(chan struct{}),
 		delay: promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 			Name: "beckon_features_delay_seconds", Help: "How old the first event of a batch was when decisions knew it, backlogs left out: whole, and by step.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 1.6, 16),
 		}, []string{"step"}),
+		aside: newAside(log, reg),
 	}
 }
 
@@ -103,6 +108,9 @@ func (f *Follower) Begun() <-chan struct{} { return f.begun }
 // Run follows until ctx ends. While ClickHouse is down it keeps trying; the store keeps what it has
 // and CompleteAt stands still, which is how an answer's age becomes visible.
 func (f *Follower) Run(ctx context.Context) error {
+	var retries sync.WaitGroup
+	retries.Go(func() { f.retryAside(ctx) })
+	defer retries.Wait()
 	failing := false
 	for {
 		wait := pollEvery
@@ -289,8 +297,10 @@ func (f *Follower) remember(loads []load) {
 	}
 }
 
-// refresh reads the visitors again and puts them into the store.
+// refresh reads the visitors again and puts them into the store. Who cannot be read is set aside.
 func (f *Follower) refresh(ctx context.Context, keys []Key) error {
+	keys, again := f.aside.without(keys)
+	f.store.forget(again) // until they are read, what is known of them is not what they did
 	for len(keys) > 0 {
 		n := 1
 		for n < len(keys) && n < chunk && keys[n].Site == keys[0].Site {
@@ -298,18 +308,25 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 		}
 		part := keys[:n]
 		keys = keys[n:]
-		if err := f.read(ctx, part); err != nil {
-			return err
-		}
-		if f.changed != nil {
-			f.changed(part)
+		if err := f.read(ctx, part, readTimeout); err != nil {
+			if ctx.Err() != nil || !ofTheRead(err) || !f.aside.add(part, f.now(), err) {
+				return err
+			}
+			f.store.forget(part)
 		}
 	}
 	return nil
 }
 
-func (f *Follower) read(ctx context.Context, part []Key) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+// read reads visitors of one site into the store.
+func (f *Follower) read(ctx context.Context, part []Key, limit time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return f.store.fill(chconn.WithPriority(ctx, 2), f.reader, part[0].Site, part, f.now) // after who is waited for
+	if err := f.store.fill(chconn.WithPriority(limited, 2), f.profiles, part[0].Site, part, f.now); err != nil { // after who is waited for
+		return err
+	}
+	if f.changed != nil {
+		f.changed(part)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package feature
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -48,6 +49,7 @@ type Serve struct {
 type Profile struct {
 	Hours                  []Hour // oldest first, 30 days
 	Orders                 []Order
+	MoreOrders             int64   // that were not read: see maxOrders
 	Serves                 []Serve // oldest first
 	FirstSeen, LastSeen    int64   // Unix milliseconds, 0 = never
 	LastCart, VisitorSince int64
@@ -103,6 +105,7 @@ func (p *Profile) At(now time.Time) Features {
 			f.Revenue90d += o.Revenue
 		}
 	}
+	f.Purchases90d = min(f.Purchases90d+p.MoreOrders, ordersKnown)
 	for i := range p.Serves {
 		s := &p.Serves[i]
 		if s.Arm == Treatment && s.At.Unix() >= day30 {
@@ -119,6 +122,13 @@ func (p *Profile) At(now time.Time) Features {
 // the newest first. People have tens; a program that makes up thousands must cost no more than they do.
 const maxDistinct = 2000
 
+// maxOrders bounds how many orders of a visitor are read and remembered, the newest first. People have few; what a
+// program makes up beyond counts as one more, without revenue: who hides orders behind others has bought all the same.
+const (
+	maxOrders   = 1000
+	ordersKnown = maxOrders + 1
+)
+
 // distinct counts different values over the hours since start. Most visitors have few: sorting them
 // on the stack beats a map.
 func (p *Profile) distinct(start int64, values func(*Hour) []uint64) int64 {
@@ -133,8 +143,12 @@ func (p *Profile) distinct(start int64, values func(*Hour) []uint64) int64 {
 	return int64(len(slices.Compact(seen)))
 }
 
-// trim keeps the newest maxDistinct sessions and products of all hours together.
+// trim keeps the newest maxDistinct sessions and products of all hours together, and the newest orders.
 func (p *Profile) trim() {
+	if more := len(p.Orders) - maxOrders; more > 0 { // visitors of the same read named them too
+		slices.SortFunc(p.Orders, func(a, b Order) int { return cmp.Compare(b.At, a.At) })
+		p.Orders, p.MoreOrders = slices.Clone(p.Orders[:maxOrders]), p.MoreOrders+int64(more)
+	}
 	sessions, products := maxDistinct, maxDistinct
 	for i := len(p.Hours) - 1; i >= 0; i-- {
 		h := &p.Hours[i]
@@ -164,8 +178,11 @@ func (p *Profile) WithServe(s Serve) *Profile {
 	return &next
 }
 
-// HasUsed reports whether an order was placed with a decision.
+// HasUsed reports whether an order was placed with a decision. One of those that were not read may have been.
 func (p *Profile) HasUsed(decision privacy.ID) bool {
+	if p.MoreOrders > 0 {
+		return true
+	}
 	for i := range p.Orders {
 		if p.Orders[i].Decision == decision.Hex() {
 			return true

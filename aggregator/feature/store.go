@@ -289,6 +289,15 @@ func (s *Store) Drop(names []privacy.ID) {
 	}
 }
 
+// forget drops visitors whose profiles are out of date: whoever asks for them reads them.
+func (s *Store) forget(keys []Key) {
+	names := make([]privacy.ID, len(keys))
+	for i, k := range keys {
+		names[i] = s.suppressed.Name(k)
+	}
+	s.Drop(names)
+}
+
 // Clear forgets everybody.
 func (s *Store) Clear() {
 	s.mu.Lock()

@@ -1,4 +1,5 @@
--- What holds for a visitor as a whole: times, the cart, the latest attributes, the keys of orders.
+-- What holds for a visitor as a whole: times, the cart, the latest attributes, the keys of orders. A program can
+-- make up any number of orders: those of the newest hours come, and one more than are read (maxOrders).
 SELECT
     visitor,
     toUnixTimestamp64Milli(min(first_seen)) AS first_ms,
@@ -15,7 +16,9 @@ SELECT
     substring(max(utm_source), 9) AS utm_source_last,
     substring(max(utm_medium), 9) AS utm_medium_last,
     substring(max(utm_campaign), 9) AS utm_campaign_last,
-    groupUniqArrayArrayIf(orders, hour >= ?) AS order_keys
+    arraySlice(arrayDistinct(arrayFlatten(arrayMap(
+        x -> x.2,
+        arrayReverseSort(x -> x.1, groupArrayIf((hour, arraySlice(orders, 1, {orders_known})), hour >= ? AND notEmpty(orders)))))), 1, {orders_known}) AS order_keys
 FROM {database}.visitor_activity
 WHERE site = ? AND visitor IN ({visitors})
 GROUP BY visitor
