@@ -12,7 +12,8 @@ test('the app embed prints stub, link script and tag, and nothing in the theme e
   assert.deepEqual(scripts.map((s) => s.src), ['', '//shop.example/cdn/beckon-link.js', 'https://px.shop.example/b.js']);
   assert.ok(scripts[0]!.text.startsWith('window.beckon=window.beckon||'));
   assert.deepEqual({ ...scripts[1]!.dataset }, { site: 'demo', endpoint: 'https://px.shop.example' });
-  assert.deepEqual({ ...scripts[2]!.dataset }, { site: 'demo', endpoint: 'https://px.shop.example', consent: 'shopify' });
+  // Without "ack" the link script would never hear what it listens for.
+  assert.deepEqual({ ...scripts[2]!.dataset }, { site: 'demo', endpoint: 'https://px.shop.example', use: 'ack', consent: 'shopify' });
   assert.ok(scripts[1]!.hasAttribute('async') && scripts[2]!.hasAttribute('async'));
 
   assert.ok(theme({ settings: { ...settings, decide: 'analytics' } }).includes(' data-consent-decide="analytics">'));

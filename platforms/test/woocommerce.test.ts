@@ -8,6 +8,7 @@ import { Beckon, Shop, type Visitor } from './woo';
 const beckon = new Beckon();
 const shop = new Shop();
 const consenting = new Shop();
+const wishing = new Shop(); // its theme has wishes of its own
 
 before(async () => {
   await beckon.start();
@@ -15,13 +16,15 @@ before(async () => {
     options: { beckon_endpoint: `${beckon.url}/`, beckon_site: 'demo', beckon_issuer: 'https://shop.example/px' },
     constants: { BECKON_SERVER_KEY: 'secret-key' },
   });
+  await wishing.start({ options: { beckon_endpoint: '/px', beckon_site: 'demo' }, constants: { BECKON_SERVER_KEY: 'secret-key', STUB_USE: 'ga4 \nack' } });
   await consenting.start({ options: { beckon_endpoint: '/px', beckon_site: '"><img src=x>' }, consent: true });
 });
 after(() => {
   beckon.stop();
   shop.stop();
   consenting.stop();
-  assert.equal(shop.faults + consenting.faults, '');
+  wishing.stop();
+  assert.equal(shop.faults + consenting.faults + wishing.faults, '');
 });
 
 const lantern = { product: '11', category: 'lamps', price: '42.0168', currency: 'EUR' };
@@ -74,6 +77,16 @@ test('stub, answer and tag stand in this order, escaped; a theme that is being c
   const [stub, tag] = [...new JSDOM(text).window.document.head.querySelectorAll('script')];
   assert.match(stub!.text, /^\nwindow\.beckon=window\.beckon\|\|/);
   assert.deepEqual([tag!.src, tag!.hasAttribute('async'), { ...tag!.dataset }], [`${beckon.url}/b.js`, true, { site: 'demo', endpoint: beckon.url }]);
+
+  // The checkout's script asks for the link token when the tag has its answer, which it announces only when told to.
+  const used = async (of: Shop, path: string): Promise<string | undefined> => {
+    const visitor = of.visitor();
+    await visitor.call('stub_add', { product: '11', quantity: '1' });
+    const { head } = new JSDOM((await visitor.ask(path)).text).window.document;
+    return head.querySelector<HTMLScriptElement>('script[data-site]')!.dataset['use'];
+  };
+  assert.deepEqual([await used(shop, '/checkout'), await used(shop, '/cart')], ['ack', undefined]);
+  assert.deepEqual([await used(wishing, '/checkout'), await used(wishing, '/')], ['ga4 ack', 'ga4 \nack']);
 
   const hostile = new JSDOM((await consenting.visitor().ask('/')).text).window.document;
   assert.equal(hostile.querySelector('img'), null);

@@ -48,6 +48,9 @@ require "$plugin/beckon.php";
 if (getenv('BECKON_SHOP_CONSENT')) { // a theme that has its own wishes
     add_filter('beckon_tag_attributes', fn (array $attributes) => $attributes + ['data-consent' => 'tcf', 'data-debug' => true]);
 }
+if (defined('STUB_USE')) {
+    add_filter('beckon_tag_attributes', fn (array $attributes) => $attributes + ['data-use' => STUB_USE]);
+}
 do_action('before_woocommerce_init');
 do_action('init');
 do_action('wp_loaded');

@@ -40,7 +40,7 @@ function print_page(): void {
 		// Pages of one shopper, never cached: only here may something wait, and only here is a session to join.
 		'own'    => is_cart() || is_checkout(),
 	);
-	if ( tells_orders() && is_checkout() && ! is_order_received_page() ) {
+	if ( joins_orders() ) {
 		make_own_rows();
 		$page['link'] = array(
 			'endpoint' => endpoint(),
@@ -55,6 +55,11 @@ function print_page(): void {
 			'id'   => 'beckon-page',
 		)
 	);
+}
+
+/** Whether an order can be made on this page that this server will tell, in the visitor's name if there is one. */
+function joins_orders(): bool {
+	return tells_orders() && is_checkout() && ! is_order_received_page();
 }
 
 /** What this page is a view of, as calls of beckon(). */

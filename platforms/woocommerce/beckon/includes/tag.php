@@ -29,7 +29,12 @@ function print_tag(): void {
 		'data-endpoint' => esc_url( endpoint() ),
 	);
 	/** More of the tag's attributes, such as 'data-consent' => 'tcf' or 'data-debug' => true. */
-	wp_print_script_tag( (array) apply_filters( 'beckon_tag_attributes', $attributes ) );
+	$attributes = (array) apply_filters( 'beckon_tag_attributes', $attributes );
+	if ( joins_orders() ) { // shop.js waits for beckon:ack there, which is announced to who asks only.
+		$parts                  = preg_split( '/\s+/', (string) ( $attributes['data-use'] ?? '' ), -1, PREG_SPLIT_NO_EMPTY );
+		$attributes['data-use'] = implode( ' ', array_unique( array( ...$parts, 'ack' ) ) );
+	}
+	wp_print_script_tag( $attributes );
 }
 
 // The WP Consent API lists the plugins that ask it.
