@@ -93,7 +93,7 @@ func (f *facts) checkAttributes(t *script) (found []Finding) {
 
 var (
 	isStub = regexp.MustCompile(`\bbeckon\s*(?:\.\s*q\b|\[\s*["']q["']\s*\])`)
-	isCall = regexp.MustCompile(`\bbeckon\s*(?:\.\s*(?:consent|decision|stop)\s*)?\(`)
+	isCall = regexp.MustCompile(`\bbeckon\s*(?:\.\s*(?:consent|decision)\s*)?\(`)
 )
 
 const stub = "<script>window.beckon=window.beckon||function(){(beckon.q=beckon.q||[]).push(arguments)}</script>"

@@ -63,6 +63,10 @@ func TestStub(t *testing.T) {
 	finds(t, "stub", Warning, "stands behind the tag", func(w *world) { replace(stub, "")(w); replace(element, element+stub)(w) })
 	finds(t, "stub", Fault, "behind a call of beckon", func(w *world) { replace(stub, "")(w); replace(element, call+element+stub)(w) })
 	finds(t, "stub", OK, "are kept", replace(stub, "<script>window['beckon']=window.beckon||function(){(beckon['q']=beckon['q']||[]).push(arguments)}</script>"))
+	finds(t, "stub", OK, "nothing has to keep", func(w *world) { // nothing that the tag has, so nothing that waits for it
+		replace(stub, "")(w)
+		replace(call, "<script>window.beckon && beckon.stop && beckon.stop()</script>")(w)
+	})
 	finds(t, "stub", OK, "nothing has to keep", func(w *world) { // not a script: a template for one
 		replace(stub, "")(w)
 		replace(call, `<script type="text/template">beckon('cart_view')</script>`)(w)
