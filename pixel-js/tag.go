@@ -27,35 +27,38 @@ func (f File) Hash() string {
 }
 
 // Core is the script that a page loads.
-func Core() File { return read("dist/b.js") }
+func Core() File { return read(files, "dist/b.js") }
 
 // Release names the parts that belong to Core: 8 hex digits of a hash over all of them.
 func Release() string { return string(must(files.ReadFile("dist/RELEASE"))) }
 
 // Immutable returns all files that never change by the name that they are served under: the core as b.HASH.js, its
 // parts as b.PART.RELEASE.js, and both of all released versions.
-var Immutable = sync.OnceValue(func() map[string]File {
-	all := map[string]File{"b." + Core().Hash() + ".js": Core()}
-	for _, name := range scripts("dist") {
+var Immutable = sync.OnceValue(func() map[string]File { return immutable(files) })
+
+func immutable(in fs.FS) map[string]File {
+	core, release := read(in, "dist/b.js"), string(must(fs.ReadFile(in, "dist/RELEASE")))
+	all := map[string]File{"b." + core.Hash() + ".js": core}
+	for _, name := range scripts(in, "dist") {
 		if name != "b.js" {
-			all[strings.TrimSuffix(name, "js")+Release()+".js"] = read("dist/" + name)
+			all[strings.TrimSuffix(name, "js")+release+".js"] = read(in, "dist/"+name)
 		}
 	}
-	for _, name := range scripts("released") {
-		all[name] = read("released/" + name)
+	for _, name := range scripts(in, "released") {
+		all[name] = read(in, "released/"+name)
 	}
 	return all
-})
+}
 
-func scripts(dir string) (names []string) {
-	for _, name := range must(fs.Glob(files, dir+"/*.js")) {
+func scripts(in fs.FS, dir string) (names []string) {
+	for _, name := range must(fs.Glob(in, dir+"/*.js")) {
 		names = append(names, path.Base(name))
 	}
 	return names
 }
 
-func read(name string) File {
-	return File{Script: must(files.ReadFile(name)), Brotli: must(files.ReadFile(name + ".br")), Gzip: must(files.ReadFile(name + ".gz"))}
+func read(in fs.FS, name string) File {
+	return File{Script: must(fs.ReadFile(in, name)), Brotli: must(fs.ReadFile(in, name+".br")), Gzip: must(fs.ReadFile(in, name+".gz"))}
 }
 
 // must is for files that the build of this binary has embedded.

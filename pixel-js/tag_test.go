@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/andybalholm/brotli"
 )
@@ -40,6 +41,31 @@ func TestHashNamesTheScript(t *testing.T) {
 	sum := sha256.Sum256(Core().Script)
 	if got := Core().Hash(); len(got) != 12 || !strings.HasPrefix(hex.EncodeToString(sum[:]), got) {
 		t.Errorf("Hash() = %q, want the first 12 digits of %x", got, sum)
+	}
+}
+
+// There is no release yet, so the files of one are made here.
+func TestReleasedFilesStayServed(t *testing.T) {
+	in := fstest.MapFS{"dist/RELEASE": {Data: []byte("22222222")}, "released/README.md": {Data: []byte("Never remove one.")}}
+	put := func(name, script string) {
+		in[name], in[name+".br"], in[name+".gz"] = &fstest.MapFile{Data: []byte(script)}, &fstest.MapFile{Data: []byte(script + " in brotli")}, &fstest.MapFile{Data: []byte(script + " in gzip")}
+	}
+	put("dist/b.js", "new core")
+	put("dist/b.parts.js", "new parts")
+	put("released/b.0123456789ab.js", "old core")
+	put("released/b.parts.11111111.js", "old parts")
+	got := immutable(in)
+	want := map[string]string{
+		"b." + File{Script: []byte("new core")}.Hash() + ".js": "new core", "b.parts.22222222.js": "new parts",
+		"b.0123456789ab.js": "old core", "b.parts.11111111.js": "old parts",
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d files are served, want %d", len(got), len(want))
+	}
+	for name, script := range want {
+		if f := got[name]; string(f.Script) != script || string(f.Brotli) != script+" in brotli" || string(f.Gzip) != script+" in gzip" {
+			t.Errorf("%s is served as %q, %q and %q, want %q and its compressed forms", name, f.Script, f.Brotli, f.Gzip, script)
+		}
 	}
 }
 
