@@ -24,28 +24,54 @@ test('a second tag on the page is ignored', async () => {
   assert.deepEqual(page.kinds, [['page_view']]);
 });
 
+/** Notes who touches these. A fault instead would not do: the tag lets none out. */
+function trap(touched: string[], of: object, names: readonly string[], prefix = ''): void {
+  for (const name of names) {
+    const note = (): undefined => void touched.push(prefix + name);
+    Object.defineProperty(of, name, { configurable: true, get: note, set: note });
+  }
+}
+
 test('the page gets one global and nothing in its storage', async () => {
   const before: string[] = [];
+  const touched: string[] = [];
   const page = await Page.open({
     prepare: (window) => {
-      for (const name of ['localStorage', 'indexedDB']) {
-        Object.defineProperty(window, name, {
-          get: () => assert.fail(`${name} was touched`),
-          configurable: true,
-        });
-      }
-      Object.defineProperty(window.document, 'cookie', {
-        get: () => assert.fail('cookie was read'),
-        set: () => assert.fail('cookie was written'),
-      });
+      trap(touched, window, ['localStorage', 'indexedDB', 'caches', 'cookieStore']);
+      trap(touched, window.document, ['cookie']);
       before.push(...Object.getOwnPropertyNames(window));
     },
   });
   const added = Object.getOwnPropertyNames(page.window).filter((name) => !before.includes(name));
   assert.deepEqual(added, ['beckon']);
-  assert.deepEqual(page.errors, []);
+  assert.deepEqual([page.errors, touched], [[], []]);
   assert.equal(page.sent.length, 1);
   assert.equal(page.window.sessionStorage.length, 0);
+});
+
+test('nothing that tells browsers apart is looked at', async () => {
+  const touched: string[] = [];
+  const page = await Page.open({
+    prepare: (window) => {
+      trap(touched, window.HTMLCanvasElement.prototype, ['getContext', 'toDataURL', 'toBlob'], 'canvas.');
+      trap(touched, window.document, ['fonts']);
+      trap(touched, window, ['OffscreenCanvas', 'FontFace', 'queryLocalFonts', 'AudioContext', 'OfflineAudioContext', 'RTCPeerConnection', 'screen', 'devicePixelRatio']);
+      const { navigator } = window;
+      trap(touched, navigator, ['plugins', 'mimeTypes', 'hardwareConcurrency', 'deviceMemory', 'maxTouchPoints', 'platform', 'oscpu', 'languages', 'connection', 'getBattery', 'mediaDevices', 'gpu', 'keyboard'], 'navigator.');
+      const hints = {};
+      trap(touched, hints, ['getHighEntropyValues', 'brands', 'platform', 'mobile'], 'userAgentData.');
+      Object.defineProperty(navigator, 'userAgentData', { configurable: true, value: hints });
+    },
+  });
+  await page.last.answer();
+  page.beckon('cart_add', { product: 'mug' });
+  page.beckon('consent', { measure: true, decide: true });
+  void page.beckon.decision();
+  await page.clock.advance(3_000);
+  await page.leave();
+  await page.restore();
+  assert.ok(page.sent.length > 2);
+  assert.deepEqual(touched, []);
 });
 
 test('the folder of the script is the endpoint, unless told otherwise', async () => {
@@ -115,13 +141,18 @@ for (const [name, prepare] of [
 
 test('a listener of the page that throws does not stop the tag', async () => {
   const page = await Page.open();
-  page.window.document.addEventListener('beckon:ack', () => {
+  let heard = 0;
+  page.window.document.addEventListener('beckon:decision', () => {
+    heard++;
     throw new Error("the shop's own");
   });
+  const decision = page.beckon.decision();
   await page.last.answer();
-  page.beckon('cart_add');
+  await page.last.answer(200, { site: 'demo', eligible: false, offer: null, reason: 'NO_OFFER' });
+  assert.deepEqual([(await decision).reason, heard], ['NO_OFFER', 1]);
+  page.beckon('cart_view');
   await page.clock.advance(250);
-  assert.deepEqual(page.kinds, [['page_view'], ['cart_add']]);
+  assert.deepEqual(page.kinds, [['page_view'], ['cart_view']]);
 });
 
 test('without data-debug the console stays empty', async () => {
