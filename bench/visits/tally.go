@@ -33,6 +33,23 @@ func (t *Tally) Share() float64 {
 	return 100 * float64(len(t.Lost)) / float64(t.Told)
 }
 
+// Excused fails when more is left out of the bars than an honest run leaves out: pages that a busy machine has killed, and
+// events that were told while the network was down. Both can be had back, so a few percent of either say that something is wrong.
+func Excused(by [len(Endings)]Tally) error {
+	const most = 3 // percent
+	all := 0
+	for _, t := range by {
+		all += t.Visits
+	}
+	if killed := by[Killed].Visits; killed*100 > most*all {
+		return fmt.Errorf("%d of %d visits were %s, over %d %%: the rest proves little", killed, all, Endings[Killed], most)
+	}
+	if down := &by[Down]; down.Share() > most {
+		return fmt.Errorf("%s: %d of %d events are lost, over %d %%: %q", Endings[Down], len(down.Lost), down.Told, most, down.Lost)
+	}
+	return nil
+}
+
 // Compare holds the truth against what is stored, by ending.
 func Compare(all []Visit, stored Stored) (by [len(Endings)]Tally) {
 	endings := make(map[string]Ending, len(all))

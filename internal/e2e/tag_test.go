@@ -62,7 +62,7 @@ func TestTag(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = front.Close() })
-		cases[i], origins[i] = &tagPage{name: c.name, stack: s, rows: rows, front: front}, fmt.Sprintf("%q", front.Origin())
+		cases[i], origins[i] = &tagPage{name: c.name, stack: s, rows: rows, front: front}, fmt.Sprintf("%q, %q", front.Origin(), otherName(front))
 	}
 	s.writeSites(fmt.Sprintf(`sites:
   - id: tag
@@ -97,6 +97,11 @@ func TestTag(t *testing.T) {
 	for _, c := range append(cases, killed) {
 		eventually(t, func() error { return c.has(c.want) })
 	}
+}
+
+// otherName is the origin of the same shop for who calls it by another name.
+func otherName(front *storefront.Front) string {
+	return strings.Replace(front.Origin(), "127.0.0.1", "localhost", 1)
 }
 
 type tagCase struct {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"crypto/sha512"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -59,22 +60,29 @@ func tagTwice(c *tagPage) {
 	c.stores("page_view start", "search 1", "page_view next")
 }
 
-// tagFrames: in a frame the tag counts the frame's page and leaves the page around it alone.
+// tagFrames: in a frame the tag counts the frame's page and leaves the page around it alone. A sandboxed frame has no
+// origin, and the collector takes nothing from there.
 func tagFrames(c *tagPage) {
 	c.page("inner", usual)
 	c.page("other", usual)
-	elsewhere := strings.Replace(c.front.Origin(), "127.0.0.1", "localhost", 1) // another site: cookies are not sent
+	elsewhere := otherName(c.front) // another site: cookies are not sent
 	c.page("start", `<iframe src="inner"></iframe><iframe src="`+elsewhere+`/frames/other"></iframe>
 		<iframe sandbox="allow-scripts" src="lonely"></iframe>`)
 	c.page("lonely", usual)
-	c.front.SaysOrigin(c.front.Origin())
 	p := newPerson(c.T, c.browser, c.front.Origin())
+	p.bears = []string{"CORS", "ERR_FAILED", "status of 403"} // of the sandboxed frame
 	p.also = strings.TrimPrefix(elsewhere, "http://")
 	p.open("/frames/start")
 	if is := p.eval(`typeof window.beckon + ' ' + typeof frames[0].beckon.decision`); is != "undefined function" {
 		c.Errorf("beckon is %s, want nothing around the frame and the tag in it", is)
 	}
-	c.stores("page_view inner", "page_view other", "page_view lonely")
+	c.answered(1, http.StatusForbidden)
+	for _, r := range c.front.Requests() {
+		if lonely := strings.Contains(r.Body, "/frames/lonely"); r.Status != 0 && lonely != (r.Status == http.StatusForbidden) {
+			c.Errorf("answered %d: %s", r.Status, r.Body)
+		}
+	}
+	c.stores("page_view inner", "page_view other")
 }
 
 // tagHostile: a page that has filled the prototypes of all objects is told of as any other.
@@ -151,9 +159,23 @@ func tagIntegrity(c *tagPage) {
 // tagTidy: one global, no cookie that scripts see, nothing kept in the browser before the lane allows it.
 func tagTidy(c *tagPage) {
 	c.page("", `<script>before = new Set(Object.getOwnPropertyNames(window))</script>`, storefront.Tag("tag"))
+	held := make(chan struct{})
+	c.front.Fate(first(1, storefront.Fate{Hold: held}))
 	p := c.visitor("start")
-	p.eval(`beckon('search', { query_length: 1 }); beckon.decision().then(() => '')`)
+	c.sent(1)
+	p.eval(`beckon('search', { query_length: 1 }); ''`)
+	if kept := p.eval(`String(sessionStorage.length)`); kept != "0" {
+		c.Errorf("%s things are in the tab's storage before the collector has told a lane", kept)
+	}
+	close(held)
+	p.eval(`beckon.decision().then(() => '')`)
 	c.stores("page_view start", "search 1")
+	eventually(c.T, func() error { // in this lane what waits may be kept: nothing does
+		if kept := p.eval(`JSON.stringify(sessionStorage)`); kept != "{}" {
+			return fmt.Errorf("the tab's storage still has %s", kept)
+		}
+		return nil
+	})
 	if names := p.eval(`Object.getOwnPropertyNames(window).filter(n => !before.has(n) && n !== 'before').join()`); names != "beckon" {
 		c.Errorf("new globals are %s, want beckon alone", names)
 	}
@@ -168,7 +190,7 @@ func tagTidy(c *tagPage) {
 // tagUndelayed: a collector that hangs for ever holds up no click and no form.
 func tagUndelayed(c *tagPage) {
 	c.page("", usual, `<a id="link" href="linked">link</a><form action="sent"><button id="button">send</button></form><script>
-		for (const type of ['click', 'submit']) addEventListener(type, e => { beckon('search', { query_length: 1 }); window.prevented = e.defaultPrevented });
+		for (const type of ['click', 'submit']) addEventListener(type, e => { beckon('search', { query_length: 1 }); localStorage.seen = (localStorage.seen || '') + type + ' ' + e.defaultPrevented + ', ' });
 	</script>`)
 	held := make(chan struct{})
 	c.front.Fate(func(a *storefront.Attempt) storefront.Fate {
@@ -182,6 +204,9 @@ func tagUndelayed(c *tagPage) {
 	p.follow("#link", "/undelayed/linked")
 	p.do(chromedp.Click(chromedp.CSS("#button")))
 	p.arrives("/undelayed/sent")
+	if seen := p.eval(`localStorage.seen`); seen != "click false, click false, submit false, " {
+		c.Errorf("what the visitor did, and whether it was prevented: %s", seen)
+	}
 	for _, r := range c.front.Requests() {
 		if r.Status != 0 {
 			c.Errorf("a request was answered meanwhile: %+v", r)
