@@ -72,8 +72,8 @@ func NewFollower(r *Reader, s *Store, changed func([]Key), log *slog.Logger, reg
 	}
 }
 
-// CompleteAt is the moment up to which all loaded changes are in the store; zero before the first
-// successful look.
+// CompleteAt is the moment up to which all loaded changes are in the store, of everybody who is in it:
+// who is aside is not. Zero before the first successful look.
 func (f *Follower) CompleteAt() time.Time {
 	if ms := f.completeAt.Load(); ms != 0 {
 		return time.UnixMilli(ms)
