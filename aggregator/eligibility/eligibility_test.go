@@ -329,5 +329,5 @@ sites:
 	}
 	// Output:
 	// 1 sessions: false DEFAULT ""
-	// 2 sessions: true TARGETING_MATCH "welcome-back@bf6cdc26"
+	// 2 sessions: true TARGETING_MATCH "welcome-back@f5beabc5"
 }

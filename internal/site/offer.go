@@ -6,6 +6,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
+// defaultDisclosure is said beside a personalised offer that says nothing itself: that its price is personal has to be told.
+const defaultDisclosure = "This offer was chosen for you automatically, by what you did in this shop."
+
 // readOffer reads one element of `offers:`. s has everything but its offers.
 func readOffer(v node, s *Site) *Offer {
 	o := &Offer{Enabled: true, Audience: Targeted, ValidFor: 30 * time.Minute, Cooldown: 7 * day, Experiment: 1}
@@ -41,6 +44,9 @@ func readOffer(v node, s *Site) *Offer {
 	}
 	if when.n != nil {
 		when.readWhen(o)
+	}
+	if o.Audience == Targeted && o.Disclosure == "" {
+		o.Disclosure = defaultDisclosure
 	}
 	if o.MinCartValue.Set || o.Amount.Set {
 		o.Currency = s.Currency

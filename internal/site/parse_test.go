@@ -71,7 +71,7 @@ func TestParseReadsTheExample(t *testing.T) {
 			WhenLine: 39, WhenColumn: 11,
 			Amount: event.Amount{Units: 150_000, Set: true}, Currency: "EUR", MinCartValue: event.Amount{Units: 1_000_000, Set: true},
 			ValidFor: 2 * time.Hour, Cooldown: 14 * day, Cap: 2, Priority: 20, Holdout: &twenty, Experiment: 1,
-			TooNew: 10 * time.Minute, Abandoner: 3, AppliesTo: []string{"shoes", "bags"},
+			TooNew: 10 * time.Minute, Abandoner: 3, Disclosure: defaultDisclosure, AppliesTo: []string{"shoes", "bags"},
 		},
 		{
 			ID: "winter", Title: "Free shipping", Enabled: true, Audience: Everyone, Kind: FreeShipping,

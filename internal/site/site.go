@@ -153,7 +153,7 @@ type Offer struct {
 	TooNew     time.Duration // not for visitors younger than this
 	Abandoner  int           // not for visitors who let this many grants run out unused; 0 = do not ask
 
-	Disclosure string   // why the visitor sees this price, shown beside it
+	Disclosure string   // why the visitor sees this price, shown beside it; a Targeted offer always has one
 	Code       string   // a static code of the shop
 	AppliesTo  []string // products or collections in the shop's own words; none = the whole order
 	Combinable bool     // with other discounts of the shop

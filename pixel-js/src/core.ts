@@ -30,6 +30,8 @@ export interface Core {
   debug: (...words: unknown[]) => void;
   /** What `beckon(name, detail)` does, by its name: a part may add names. */
   readonly calls: Record<string, (detail: never) => void>;
+  /** The same function for the browser to call: what it throws is told to the shop's developer, not to the page. */
+  readonly guard: <A extends unknown[]>(run: (...args: A) => void) => (...args: A) => void;
   /** Listens quietly, ahead of the page's own listeners. */
   readonly listen: (target: EventTarget, type: string, run: (event: Event) => void) => void;
 }

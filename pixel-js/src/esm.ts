@@ -16,6 +16,13 @@ export interface Options {
   readonly use?: readonly string[];
   /** Whose choice to follow. */
   readonly consent?: 'shopify' | 'tcf' | 'gpp' | 'google';
+  /** Its words that must all be granted for `decide`, and for `measure`, in place of the tag's own lists. */
+  readonly consentDecide?: string;
+  readonly consentMeasure?: string;
+  /** Which text was agreed to, in place of the version that the vendor knows. */
+  readonly consentVersion?: string;
+  /** Name of the data layer, when it is not `dataLayer`. */
+  readonly layer?: string;
   /** Tell on the console what goes on. */
   readonly debug?: boolean;
   /** A router keeps the path behind `/#`. */
@@ -23,7 +30,7 @@ export interface Options {
 }
 
 /** Starts the tag, once, in a browser; on a server it does nothing. May be called when the page is shown. */
-export function init({ site, endpoint, use, consent, debug, hash }: Options): void {
+export function init({ site, endpoint, use, debug, hash, consent, consentDecide, consentMeasure, consentVersion, layer }: Options): void {
   if (typeof window === 'undefined' || window.beckon?.decision) return;
   configure(
     {
@@ -31,6 +38,10 @@ export function init({ site, endpoint, use, consent, debug, hash }: Options): vo
       endpoint,
       ...(use?.length ? { use: use.join(' ') } : {}),
       ...(consent ? { consent } : {}),
+      ...(consentDecide ? { consentDecide } : {}),
+      ...(consentMeasure ? { consentMeasure } : {}),
+      ...(consentVersion ? { consentVersion } : {}),
+      ...(layer ? { layer } : {}),
       ...(debug ? { debug: '' } : {}),
       ...(hash ? { hash: '' } : {}),
     },
@@ -45,8 +56,14 @@ const call = (...given: unknown[]): void => {
   (window.beckon as (...given: unknown[]) => void)(...given);
 };
 
+/** The answer on a server, where there is no visitor yet. */
+const nobody = { eligible: false, reason: 'ERROR' } as Decision;
+
 /** As the global `beckon`, and before `init` too: what is called early is done when it has started. */
 export const beckon: Calls = Object.assign(call, {
   consent: (choice: Consent): void => call('consent', choice),
-  decision: (): Promise<Decision> => new Promise((resolve) => call('decision', resolve)),
+  decision: (): Promise<Decision> =>
+    new Promise((resolve) =>
+      typeof window === 'undefined' ? resolve(nobody) : call('decision', resolve),
+    ),
 }) as Calls;

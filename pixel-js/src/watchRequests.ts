@@ -8,7 +8,8 @@ export type Outcome = Response | boolean | undefined;
 export function watchRequests(endpoint: string, sent: (body: unknown) => (outcome: Outcome) => void): void {
   const { fetch } = window;
   const beacon = navigator.sendBeacon;
-  const ours = (url: unknown): boolean => /^\/(e$|v1\/decision)/.test(String(url).slice(endpoint.length));
+  const ours = (url: unknown): boolean =>
+    typeof url === 'string' && url.startsWith(endpoint) && /^\/(e$|v1\/decision)/.test(url.slice(endpoint.length));
   window.fetch = (url, init) => {
     const reply = fetch.call(window, url, init);
     if (ours(url)) {

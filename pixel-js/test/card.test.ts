@@ -75,3 +75,12 @@ test('an offer without a code shows no button for it', async () => {
   await settled();
   assert.equal(page.window.document.querySelector('button')!.hidden, true);
 });
+
+test('what goes wrong when the page changes reaches nobody but the developer', async () => {
+  const page = withSlots('');
+  page.window.addEventListener('error', ({ error }) => assert.fail(error));
+  Object.assign(page.window.document, { querySelectorAll: {} });
+  page.window.document.body.append('more');
+  await settled();
+  assert.equal(page.words.length, 1);
+});

@@ -5,7 +5,8 @@ export class Clock {
   #last = 0;
 
   setTimeout = (run: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number => {
-    this.#timers.set(++this.#last, { at: this.now + ms, run: () => run(...args) });
+    const pause = ms > 0x7fffffff ? 1 : ms; // as browsers have it
+    this.#timers.set(++this.#last, { at: this.now + pause, run: () => run(...args) });
     return this.#last;
   };
 

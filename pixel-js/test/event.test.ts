@@ -99,3 +99,16 @@ test('a page that comes back from the cache is a new view', () => {
   back(true);
   assert.deepEqual(page.told, [['cart_view', {}], ['cart_view', {}]]);
 });
+
+test('a field called "elements" costs the field, not the event; what else goes wrong reaches only the developer', async () => {
+  const page = withEvents(`<form data-beckon-event="cart_add" data-beckon-product="mug" data-beckon-quantity="field:quantity">
+    <input name="elements"><input name="quantity" value="2"></form>`);
+  Object.defineProperty(at(page, 'form'), 'elements', { value: at(page, 'input') }); // as browsers have it
+  page.window.addEventListener('error', ({ error }) => assert.fail(error));
+  at(page, 'form').dispatchEvent(new (page.window.Event as never as typeof Event)('submit', { bubbles: true }));
+  assert.deepEqual([page.told, page.words.length], [[['cart_add', { product: 'mug' }]], 1]);
+  Object.assign(page.window.document, { querySelectorAll: {} });
+  page.window.document.body.append('more');
+  await settled();
+  assert.equal(page.words.length, 2);
+});

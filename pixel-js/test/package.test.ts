@@ -5,16 +5,18 @@ import { test } from 'node:test';
 import { JSDOM } from 'jsdom';
 import { settled } from './clock';
 
-const { version, exports, files, types } = JSON.parse(readFileSync('package.json', 'utf8'));
+const { version, exports, files, types, publishConfig, ...rest } = JSON.parse(readFileSync('package.json', 'utf8'));
 
 test('what would be published is what a bundler and its types need, and nothing of ours besides', () => {
   const [packed] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
   const paths: string[] = packed.files.map(({ path }: { path: string }) => path);
-  for (const needed of ['README.md', 'package.json', 'dist/b.js', 'dist/b.parts.js', exports['.'].import, exports['.'].types, types]) {
+  for (const needed of ['README.md', 'LICENSE', 'package.json', 'dist/b.js', 'dist/b.parts.js', exports['.'].import, exports['.'].types, types]) {
     assert.ok(paths.includes(needed.replace('./', '')), `${needed} is not packed`);
   }
   for (const path of paths) assert.match(path, /^(lib\/|dist\/[\w.-]+\.js$|dist\/RELEASE$|README\.md|SIZES\.md|package\.json|LICENSE)/, path);
   assert.equal(packed.version, version);
+  assert.equal(readFileSync('LICENSE', 'utf8'), readFileSync('../LICENSE', 'utf8'));
+  assert.deepEqual([publishConfig, rest.license, rest.private], [{ access: 'public' }, 'Apache-2.0', undefined]);
   assert.ok(files.every((file: string) => file.includes('*') || existsSync(file)));
 });
 
@@ -22,6 +24,7 @@ test('the module does nothing on a server, and in a browser what was called earl
   const { init, beckon } = (await import(`${process.cwd()}/lib/beckon.js`)) as typeof import('../src/esm');
   init({ site: 'demo', endpoint: '/px' });
   beckon('page_view');
+  assert.deepEqual(await beckon.decision(), { eligible: false, reason: 'ERROR' });
   assert.equal('window' in globalThis, false);
 
   const { window } = new JSDOM('', { url: 'https://shop.example/a' });

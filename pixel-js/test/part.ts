@@ -25,6 +25,7 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
   let released = 0;
   const window = new JSDOM('<!doctype html>', { url: 'https://shop.example/' }).window as PartPage['window'];
   Object.assign(globalThis, { window, document: window.document, setTimeout: clock.setTimeout, clearTimeout: clock.clearTimeout });
+  Date.now = () => clock.now;
   prepare(window);
   const page = { consents: [] as Consent[], told: [] as [Kind, Props | undefined][], words: [] as unknown[][] };
   const core: Core = {
@@ -39,6 +40,7 @@ export function partPage(data: DOMStringMap = {}, prepare: (window: PartPage['wi
     queue: () => [],
     calls: {},
     debug: (...words) => void page.words.push(words),
+    guard: (run) => guard(core, run),
     listen: (target, type, run) => target.addEventListener(type, guard(core, run)),
   };
   return { ...page, window, core, released: () => released, run: (part) => part(core), pass: (ms) => clock.advance(ms) };

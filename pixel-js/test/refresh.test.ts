@@ -9,6 +9,7 @@ class Asking {
   readonly page: PartPage;
   asked = 0;
   hidden = false;
+  heard: { reason: string }[] = [];
   answer: Promise<unknown> = Promise.resolve();
   #ends!: (list: { getEntries(): object[] }) => void;
 
@@ -30,6 +31,9 @@ class Asking {
       return this.answer;
     };
     Object.assign(this.page.core, { decision });
+    const { document } = this.page.window;
+    document.addEventListener('beckon:decision', (event) => this.heard.push((event as CustomEvent).detail));
+    Object.assign(globalThis, { CustomEvent: this.page.window.CustomEvent });
     this.page.run(refresh);
   }
 
@@ -44,6 +48,12 @@ class Asking {
     await this.page.pass(within);
     assert.equal(this.asked, times);
     assert.deepEqual(this.page.words, []);
+  }
+
+  decide(detail: object): void {
+    const { CustomEvent, document } = this.page.window;
+    document.dispatchEvent(new CustomEvent('beckon:decision', { detail }));
+    this.heard.length = 0;
   }
 
   async show(): Promise<void> {
@@ -101,4 +111,34 @@ test('nothing is asked while nobody is looking, but when somebody does', async (
   await page.show();
   await page.asks(1, 0);
   await page.asks(1, 60_000);
+});
+
+const until = (expires_at: string): object => ({ site: 'demo', eligible: true, offer: { id: 'a' }, reason: 'TARGETING_MATCH', expires_at });
+const minutes = 60_000;
+
+test('the end of an offer is told when it is there, then asked about, once', async () => {
+  const page = new Asking();
+  page.decide(until('2026-05-04T10:10:00Z'));
+  await page.asks(0, 5 * minutes);
+  page.decide(until('2026-05-04T10:30:00Z')); // another one, or the same for longer
+  page.decide({ eligible: false, reason: 'ERROR' });
+  await page.asks(0, 25 * minutes - 1);
+  assert.deepEqual(page.heard, []);
+  await page.asks(1, 1);
+  assert.deepEqual(page.heard, [{ site: 'demo', eligible: false, offer: null, reason: 'EXPIRED' }]);
+  page.decide(until('2026-05-04T10:30:00Z')); // says a service whose clock is behind
+  await page.asks(1, 60 * minutes);
+});
+
+test('an offer that went before its end has none, and one of a month ends in a month', async () => {
+  const page = new Asking();
+  page.decide(until('2026-05-04T10:10:00Z'));
+  page.decide({ eligible: false, offer: null, reason: 'NO_CONSENT', expires_at: null });
+  await page.asks(0, 60 * minutes);
+  const month = 30 * 24 * 60 * minutes;
+  page.decide(until(new Date(Date.now() + month).toISOString()));
+  await page.asks(0, month - 1);
+  assert.deepEqual(page.heard, []);
+  await page.asks(1, 1);
+  assert.equal(page.heard.length, 1);
 });

@@ -14,7 +14,7 @@ const words: Record<string, readonly [until: string, dismiss: string]> = {
  * Gives slots that have no template a plain one, in the language of the page, and copies the code when
  * it is clicked. It has no style: fonts, colours and direction are the page's.
  */
-export default function card({ debug, listen }: Core): void {
+export default function card({ debug, guard, listen }: Core): void {
   const make = (tag: string, text: string, attributes: Record<string, string> = {}): HTMLElement => {
     const made = document.createElement(tag);
     for (const name of Object.keys(attributes)) made.setAttribute(`data-beckon-${name}`, attributes[name]!);
@@ -46,6 +46,6 @@ export default function card({ debug, listen }: Core): void {
     const text = code.textContent!.replace(/ \u2713$/, '');
     navigator.clipboard.writeText(text).then(() => (code.textContent = `${text} \u2713`), debug);
   });
-  new MutationObserver(fill).observe(document, { childList: true, subtree: true });
+  new MutationObserver(guard(fill)).observe(document, { childList: true, subtree: true });
   fill();
 }

@@ -6,7 +6,7 @@ const names = [...texts, 'quantity', 'price', 'cart_value', 'value', 'discount',
 const attribute = (name: string): string => `data-beckon-${name}`;
 
 /** Events without code: `data-beckon-event` says what, `data-beckon-on` when, attributes on and around it the rest. */
-export default function event({ debug, listen, tell }: Core): void {
+export default function event({ debug, guard, listen, tell }: Core): void {
   let seen = new WeakMap<Element, string>(); // views, with what was told of them
   let told = new Set<string>(); // views at this address: a framework may make their elements anew
   let here = '';
@@ -14,14 +14,14 @@ export default function event({ debug, listen, tell }: Core): void {
   const propsOf = (at: Element): Props => {
     const props: Record<string, unknown> = {};
     for (const name of names) {
-      let text = at.closest(`[${attribute(name)}]`)?.getAttribute(attribute(name));
-      const field = text?.split('field:')[1];
-      if (field) text = (at.closest('form')?.elements.namedItem(field) as HTMLInputElement | null)?.value;
       try {
+        let text = at.closest(`[${attribute(name)}]`)?.getAttribute(attribute(name));
+        const field = text?.split('field:')[1];
+        if (field) text = (at.closest('form')?.elements.namedItem(field) as HTMLInputElement | null)?.value;
         if (text && name === 'query') props['query_length'] = text.length; // the words stay here
         else if (text) props[name] = texts.includes(name) ? text : JSON.parse(text);
-      } catch {
-        debug(`${attribute(name)} is no number`, text);
+      } catch (fault) {
+        debug(`${attribute(name)} says nothing:`, fault); // no number, or a field called "elements" is in the way
       }
     }
     return props;
@@ -55,6 +55,6 @@ export default function event({ debug, listen, tell }: Core): void {
       look();
     }
   });
-  new MutationObserver(look).observe(document, { childList: true, subtree: true, attributeFilter: names.map(attribute) });
+  new MutationObserver(guard(look)).observe(document, { childList: true, subtree: true, attributeFilter: names.map(attribute) });
   look();
 }

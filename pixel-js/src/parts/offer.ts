@@ -1,23 +1,11 @@
 import type { Core } from '../core';
+
 import type { Decision, Kind, Offer } from '../wire';
 
 const seenFor = 1_000; // ms with half of it in view: who scrolls past has not seen it
 
-/** A decision, flat: `data-beckon-text` names any of it. */
-type Facts = Partial<
-  Decision &
-    Offer & {
-      /** When it ends, as people here write it. */
-      expires: string;
-      /** Tells this offer from any other. Empty, when there is nothing to show. */
-      mark: string | null;
-    }
->;
-
-/** What was told of which offer. */
-interface Memory {
-  _bk_offer: string;
-}
+/** A decision, flat, and `expires`: when it ends, as people here write it. `data-beckon-text` names any of it. */
+type Facts = Partial<Decision & Offer & { expires: string }>;
 
 /**
  * Shows the visitor's offer in the page's slots: what is in the slot's template comes to stand beside
@@ -26,25 +14,25 @@ interface Memory {
  *
  *     <div data-beckon-offer role="status"><template> one element </template></div>
  */
-export default function offer({ decision, lane, listen, tell }: Core): void {
-  const page: Memory = { _bk_offer: '' };
-  let memory = page; // the tab's, where the lane and the browser allow it
-  let facts: Facts = {};
+export default function offer({ decision, guard, lane, listen, tell }: Core): void {
+  let told = ''; // what of which offer, by this page or in the lane decide by this tab
+  let mark = ''; // tells the offer that is shown from any other
+  let facts: Facts;
 
   const once = (kind: Kind): void => {
-    const entry = kind + facts.mark;
-    if (memory._bk_offer.includes(entry)) return;
-    memory._bk_offer += entry;
+    if (told.includes(kind + mark)) return;
+    told += kind + mark;
     tell(kind, { offer: facts.id!, decision: facts.decision_id! });
+    take(facts as Decision);
   };
 
   const draw = (template: HTMLTemplateElement): void => {
     for (const root of [...(template.content.cloneNode(true) as DocumentFragment).children] as HTMLElement[]) {
       let timer: ReturnType<typeof setTimeout>;
-      const look = (): void => {
+      const look = guard(() => {
         if (!document.hidden) once('offer_shown');
         else timer = setTimeout(look, seenFor);
-      };
+      });
       for (const at of root.querySelectorAll<HTMLInputElement>('[data-beckon-text]')) {
         // The value is for the fields of a form. What says nothing is left empty, for the page's style to hide.
         at.textContent = at.value = (facts[at.dataset['beckonText'] as keyof Facts] as string) || '';
@@ -52,16 +40,15 @@ export default function offer({ decision, lane, listen, tell }: Core): void {
       // That a price is personal has to be told, so it is, if the template has no place for it.
       if (!root.textContent!.includes(facts.disclosure!)) root.append(facts.disclosure!);
       template.after(root);
-      root.onclick = ({ target }) => {
+      listen(root, 'click', ({ target }) => {
         const at = (target as Element).closest<HTMLElement>('[data-beckon-tell]');
         if (at) once(at.dataset['beckonTell'] as Kind);
-        take(facts as Decision);
-      };
+      });
       new IntersectionObserver(
-        (changes) => {
+        guard((changes: IntersectionObserverEntry[]) => {
           clearTimeout(timer);
           if (changes.pop()!.intersectionRatio >= 0.5) timer = setTimeout(look, seenFor);
-        },
+        }),
         { threshold: 0.5 },
       ).observe(root);
     }
@@ -69,7 +56,7 @@ export default function offer({ decision, lane, listen, tell }: Core): void {
 
   /** Fills the slots that are for this offer and have nothing but their template. */
   const show = (): void => {
-    if (facts.mark) {
+    if (mark) {
       document
         .querySelectorAll<HTMLTemplateElement>(
           `[data-beckon-offer=""]>template:only-child,[data-beckon-offer="${facts.id}"]>template:only-child`,
@@ -79,34 +66,32 @@ export default function offer({ decision, lane, listen, tell }: Core): void {
   };
 
   const take = (next: Decision): void => {
+    if (next.reason === 'ERROR') return; // what is shown is signed, until its end, which the part refresh tells
+    guard(() => {
+      // It may be blocked, or full: then the page alone remembers. No site's id has a dot, so no queue has this name.
+      // A withdrawal is known before any reply names the lower lane.
+      if (next.reason !== 'NO_CONSENT' && /^d/.test(lane()!)) {
+        const kept: string = sessionStorage['_bk.offer'] || '';
+        if (!told.includes(kept)) told += kept;
+        sessionStorage['_bk.offer'] = told;
+      } else delete sessionStorage['_bk.offer'];
+    })();
     const ends = new Date(next.expires_at!);
-    const now: Facts = {
+    let now = next.offer ? next.offer.id + next.decision_id : '';
+    if (told.includes('offer_dismissed' + now)) now = '';
+    if (mark === now) return;
+    mark = now;
+    document.querySelectorAll('[data-beckon-offer]>template~*').forEach((root) => root.remove());
+    facts = {
       ...next.offer,
       ...next,
       expires: ends.toLocaleString([], { dateStyle: 'short', timeStyle: 'short' }),
       disclosure: (next.personalised && next.disclosure) || '',
     };
-    now.mark = next.offer && now.id! + next.decision_id;
-    memory = page;
-    try {
-      if (/decide/.test(lane()!)) {
-        sessionStorage['_bk_offer'] ??= '';
-        memory = sessionStorage as unknown as Memory;
-      } else if (lane()) delete sessionStorage['_bk_offer'];
-    } catch {
-      // storage is blocked
-    }
-    if (memory._bk_offer.includes('offer_dismissed' + now.mark)) now.mark = '';
-    if (next.reason === 'ERROR' || now.mark === facts.mark) return; // what is shown is signed, until its end
-    document.querySelectorAll('[data-beckon-offer]>template~*').forEach((root) => root.remove());
-    facts = now;
-    if (now.mark) {
-      setTimeout(decision, +ends - Date.now()); // brings word that it is over
-      show();
-    }
+    show();
   };
 
   listen(document, 'beckon:decision', (event) => take((event as CustomEvent<Decision>).detail));
-  new MutationObserver(show).observe(document, { childList: true, subtree: true });
+  new MutationObserver(guard(show)).observe(document, { childList: true, subtree: true });
   void decision();
 }

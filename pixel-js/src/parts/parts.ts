@@ -31,6 +31,7 @@ function open(...[beckon, data, endpoint, tell, look, listen, lane, queue]: Para
     ready,
     lane,
     queue,
+    guard: (run) => guard(core, run),
     listen,
     calls: beckon,
     get debug() {

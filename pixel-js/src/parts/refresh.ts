@@ -1,5 +1,7 @@
 import type { Core } from '../core';
+import type { Decision } from '../wire';
 
+const longest = 0x7fffffff; // ms that a timer can wait; more is none at all
 const knownAfter = 2_000; // ms from the reply to an event: decisions know it then, mostly a good deal sooner
 
 /**
@@ -9,8 +11,10 @@ const knownAfter = 2_000; // ms from the reply to an event: decisions know it th
  *
  * Of requests it hears from the browser's own list, where all of them are: nothing of the page's is replaced. What was in
  * one it does not know, so a search, which no rule reads, is a question too many.
+ *
+ * It tells the end of an offer, too, as a `beckon:decision` with reason `EXPIRED`, and asks what comes after it.
  */
-export default function refresh({ decision, endpoint }: Core): void {
+export default function refresh({ decision, endpoint, guard, site }: Core): void {
   const { href } = new URL(`${endpoint}/e`, document.baseURI);
   let news = false;
   let asking = false;
@@ -26,10 +30,39 @@ export default function refresh({ decision, endpoint }: Core): void {
     asking = false;
   };
 
-  new PerformanceObserver((list) => {
+  let offered: Decision | undefined;
+  let timer: ReturnType<typeof setTimeout>;
+
+  /** Also when nobody answers, or a service whose clock is behind says the same again. */
+  const wait = guard(() => {
+    clearTimeout(timer);
+    const left = Date.parse(offered?.expires_at ?? '') - Date.now();
+    if (left > 0) timer = setTimeout(wait, Math.min(left, longest));
+    else if (left <= 0) {
+      end();
+      void decision();
+    }
+  });
+
+  const end = (): void => {
+    const detail: Decision = { site, eligible: false, offer: null, reason: 'EXPIRED' };
+    document.dispatchEvent(new CustomEvent('beckon:decision', { detail }));
+  };
+
+  const take = guard((event: Event) => {
+    const { detail } = event as CustomEvent<Decision>;
+    if (detail.reason === 'ERROR') return; // the offer is as good as it was
+    offered = detail.offer ? detail : undefined;
+    if (Date.parse(offered?.expires_at ?? '') <= Date.now()) end(); // asking would bring it again
+    else wait();
+  });
+
+  document.addEventListener('beckon:decision', take); // after the slots, which listen ahead of others
+
+  new PerformanceObserver(guard((list: PerformanceObserverEntryList) => {
     for (const { name, responseStatus = 200 } of list.getEntries() as PerformanceResourceTiming[]) {
       news ||= name === href && responseStatus > 199 && responseStatus < 300; // an older Safari names no status
     }
     void ask();
-  }).observe({ type: 'resource', buffered: true });
+  })).observe({ type: 'resource', buffered: true });
 }
