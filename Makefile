@@ -18,7 +18,7 @@ run: build ## start ClickHouse, collector, aggregator and the demo shop; options
 test: setup lint ## set up what is missing and run every test
 	cd pixel-js && npm test
 	cd platforms && npm test
-	go test -count=1 -timeout 10m ./...
+	go test -count=1 -timeout 20m ./...
 	$(MAKE) --no-print-directory race
 
 race: ## the race detector over what has locks and atomics of its own
