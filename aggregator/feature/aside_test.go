@@ -33,6 +33,11 @@ func (p *poisoned) Read(_ context.Context, _ string, keys []Key) ([]*Profile, er
 	return profiles, nil
 }
 
+// unreadable is a ClickHouse that reads nobody.
+type unreadable struct{ err error }
+
+func (u unreadable) Read(context.Context, string, []Key) ([]*Profile, error) { return nil, u.err }
+
 // asideTest is a follower of 2,500 visitors, the 1,234th of whom cannot be read.
 func asideTest(t *testing.T, err error) (f *Follower, ch *poisoned, keys []Key, clock *time.Time, log *strings.Builder) {
 	t.Helper()
@@ -140,6 +145,12 @@ func TestTheFeedWaitsWhenClickHouseHasTroubleWithEverybody(t *testing.T) {
 	ch.visitor = visitorOf("other", 1)
 	if err := f.refresh(t.Context(), []Key{ch.visitor}); !errors.Is(err, ch.err) || len(f.aside.changed) != maxAside {
 		t.Errorf("nobody can be read: %v, %d are aside", err, len(f.aside.changed))
+	}
+	f, _, keys, _, _ = asideTest(t, nil)
+	missing := unreadable{&clickhouse.Exception{Code: 60}}
+	f.profiles = missing
+	if err := f.refresh(t.Context(), keys); !errors.Is(err, missing.err) || f.isAside() != 0 {
+		t.Errorf("a table is missing: %v, %v are aside", err, f.isAside())
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

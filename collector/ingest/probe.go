@@ -18,7 +18,7 @@ import (
 // visitor for, who comes through everything that stands in front of it? An operator opens a probe on the private port,
 // sends a batch without events that names it to the public one, and reads on the private port what came of it.
 //
-//	GET /probe            200 {"probe":"<32 hex digits>"}, good for a minute
+//	GET /probe            200 {"probe":"<32 hex digits>"}, good for a minute, or until sixteen more are opened
 //	POST /e               Beckon-Probe: <32 hex digits>, and no event in the batch
 //	GET /probe?id=...     200 Sighting, once; 404 before the batch, and after
 //
@@ -55,11 +55,7 @@ func (p *Probes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	id := r.URL.Query().Get("id")
 	if id == "" {
-		if id = p.start(time.Now()); id == "" {
-			http.Error(w, `{"error":"too many probes are open: wait a minute"}`, http.StatusTooManyRequests)
-			return
-		}
-		json.NewEncoder(w).Encode(map[string]string{"probe": id})
+		json.NewEncoder(w).Encode(map[string]string{"probe": p.start(time.Now())})
 		return
 	}
 	seen := p.take(id)
@@ -76,13 +72,16 @@ func (p *Probes) start(now time.Time) string {
 	id := hex.EncodeToString(chance[:])
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	oldest := ""
 	for old, probe := range p.open {
 		if now.After(probe.until) {
 			delete(p.open, old)
+		} else if oldest == "" || probe.until.Before(p.open[oldest].until) {
+			oldest = old
 		}
 	}
-	if len(p.open) >= maxProbes {
-		return ""
+	if len(p.open) >= maxProbes { // of doctors who were refused before their batch came
+		delete(p.open, oldest)
 	}
 	if p.open == nil {
 		p.open = make(map[string]*probe)

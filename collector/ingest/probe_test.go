@@ -100,13 +100,15 @@ func TestAProbeIsLookedAtOnlyWhereItWasOpened(t *testing.T) {
 func TestProbesAreFewAndEnd(t *testing.T) {
 	probes := new(Probes)
 	now := time.Now()
-	for range maxProbes {
-		if probes.start(now) == "" {
-			t.Fatal("refused below the limit")
+	first := probes.start(now)
+	for i := range maxProbes {
+		if probes.open[first] == nil {
+			t.Fatalf("the first was given up for number %d", i+1)
 		}
+		probes.start(now.Add(time.Duration(i+1) * time.Millisecond))
 	}
-	if probes.start(now) != "" {
-		t.Error("one more than the limit is open")
+	if len(probes.open) != maxProbes || probes.open[first] != nil {
+		t.Errorf("%d are open, the oldest %v", len(probes.open), probes.open[first] != nil)
 	}
 	if probes.start(now.Add(probeLife+time.Second)) == "" || len(probes.open) != 1 {
 		t.Errorf("those of a minute ago are still there: %d", len(probes.open))
