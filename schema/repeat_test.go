@@ -104,6 +104,7 @@ func TestTheSameTokenChangesNothing(t *testing.T) {
 	d.stopMerges(t)
 	rows := random(rand.New(rand.NewPCG(3, 4)), 500)
 	d.insert(t, "spool/1", rows...)
+	d.refreshTraffic(t) // as it does by itself each minute, also in the midst of a test
 	stored, said := d.rowsStored(t), d.snapshot(t)
 	for range 3 {
 		d.insert(t, "spool/1", rows...)

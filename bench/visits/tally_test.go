@@ -14,7 +14,7 @@ func TestWhatIsLeftOutOfTheBarsHasABarToo(t *testing.T) {
 		}
 	}
 	f(0, 0, 0, true)
-	f(3, 16, 3, true)
+	f(3, 16, 25, true)
 	f(4, 16, 0, false)
-	f(0, 16, 4, false)
+	f(0, 16, 26, false)
 }
