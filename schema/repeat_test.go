@@ -142,6 +142,7 @@ func TestRefillMendsTargetsAndChangesNothingElse(t *testing.T) {
 		}
 		d.insert(t, fmt.Sprint("spool/", segment), rows...)
 	}
+	d.refreshTraffic(t)
 	said := d.snapshot(t)
 	spool := hex.EncodeToString([]byte(id("spool")))
 	if err := Refill(t.Context(), d, d.name, spool, 1); err != nil {
