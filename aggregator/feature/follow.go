@@ -18,7 +18,7 @@ import (
 const (
 	pollEvery    = 50 * time.Millisecond // a look costs ClickHouse some 4 ms
 	queryTimeout = 10 * time.Second
-	readTimeout  = 3 * time.Second // a thousand visitors take some 60 ms; who takes longer is set aside
+	readTimeout  = 3 * time.Second // a thousand visitors cost some 120 ms of ClickHouse; who takes longer is set aside
 	errorBackoff = time.Second
 	chunk        = 1000           // visitors in one read
 	groupSize    = 16             // batches whose visitors are read together

@@ -1,5 +1,4 @@
 import type { Core } from './core';
-import { guard } from './guard';
 import { whenThere } from './whenThere';
 
 /** What a page pushes: the arguments of `gtag()`, or an object for Google Tag Manager. */
@@ -12,7 +11,7 @@ export type Entry = ArrayLike<unknown> & Record<string, unknown>;
  */
 export function watchLayer(core: Core, take: (entry: Entry) => void): void {
   const name = core.data['layer'] || 'dataLayer';
-  const quiet = guard(core, (entry: unknown) => {
+  const quiet = core.guard((entry: unknown) => {
     if (entry && typeof entry === 'object') take(entry as Entry);
   });
   const find = (): unknown[] | undefined => {

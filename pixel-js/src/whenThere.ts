@@ -1,5 +1,4 @@
 import type { Core } from './core';
-import { guard } from './guard';
 
 /**
  * Calls `use` with what `find` finds: now, or at one of nine later looks, each twice as far off as the
@@ -9,7 +8,7 @@ export function whenThere<T>(core: Core, find: () => T | undefined, use: (found:
   const look = (pause: number): void => {
     const found = find();
     if (found) use(found);
-    else if (pause < 20_000) setTimeout(guard(core, look), pause, pause * 2);
+    else if (pause < 20_000) setTimeout(core.guard(look), pause, pause * 2);
   };
   look(50);
 }

@@ -1,5 +1,4 @@
 import type { Core } from '../core';
-import { guard } from '../guard';
 import { gpp, tcf, teller } from '../lanes';
 import { whenThere } from '../whenThere';
 
@@ -50,7 +49,7 @@ export default function consentGpp(core: Core): void {
     core,
     () => (window as { __gpp?: Api }).__gpp,
     (api) =>
-      api('addEventListener', guard(core, ({ pingData }, ok) => {
+      api('addEventListener', core.guard(({ pingData }, ok) => {
         if (ok && pingData.signalStatus === 'ready') read(pingData);
         else if (!ok || pingData.cmpDisplayStatus === 'visible') core.ready();
       })),

@@ -1,5 +1,4 @@
 import type { Core } from '../core';
-import { guard } from '../guard';
 import { shopify, teller } from '../lanes';
 import { whenThere } from '../whenThere';
 
@@ -37,7 +36,7 @@ export default function consentShopify(core: Core): void {
     (found) =>
       found.loadFeatures?.(
         [{ name: 'consent-tracking-api', version }],
-        guard(core, (error) => {
+        core.guard((error) => {
           if (error) core.debug(error);
           look();
         }),

@@ -1,5 +1,4 @@
 import type { Core } from '../core';
-import { guard } from '../guard';
 import { tcf, teller } from '../lanes';
 import { whenThere } from '../whenThere';
 
@@ -35,7 +34,7 @@ export default function consentTcf(core: Core): void {
   whenThere(
     core,
     () => (window as { __tcfapi?: Api }).__tcfapi,
-    (api) => api('addEventListener', 2, guard(core, heard)),
+    (api) => api('addEventListener', 2, core.guard(heard)),
   );
 }
 
