@@ -96,6 +96,10 @@ func orphaned(s spec) {
 
 // runLibrary is the server until the lifeline ends.
 func runLibrary(s spec) error {
+	s, err := behindGate(s)
+	if err != nil {
+		return err
+	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -133,7 +137,7 @@ func hangUp(s spec) {
 		if err != nil {
 			continue // no socket
 		}
-		if port := portOf(local); port != native && port != http {
+		if port := portOf(local); port != native && port != http { // native is behind the gate
 			continue
 		}
 		if _, err := unix.Getpeername(fd); err == nil { // a listening socket has no peer

@@ -133,7 +133,7 @@ func (p *process) waitReady(ctx context.Context, s *Server) error {
 		select {
 		case <-tick.C:
 		case <-p.ended:
-			if strings.Contains(p.said.String(), "Address already in use") {
+			if strings.Contains(strings.ToLower(p.said.String()), "address already in use") {
 				return errPortLost
 			}
 			return errors.New("it ended before it was ready")

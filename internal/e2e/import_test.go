@@ -49,7 +49,7 @@ func oldShop(name string, lines int) (file []byte, bad int) {
 // imports describes an import of the stack's own folder, which may be killed; file "-" takes what is written to the pipe.
 func (s *stack) imports(file string) *exec.Cmd {
 	return exec.Command(filepath.Join(binDir, "beckon-collector"), "import", file, "--sites", s.path("sites.yaml"), "--keyring-dir", s.path("keyring"),
-		"--clickhouse-dsn", s.relayed(), "--spool-dir", s.path("spool-import"), "--rejects", s.path("rejects.jsonl"))
+		"--clickhouse-dsn", s.clickhouse.DSN(), "--spool-dir", s.path("spool-import"), "--rejects", s.path("rejects.jsonl"))
 }
 
 // imported runs an import to its end and wants its summary to begin like this.

@@ -61,7 +61,6 @@ type stack struct {
 	t          *testing.T
 	dir        string
 	clickhouse *chlocal.Server
-	relay      string // an address that leads to ClickHouse's, see relayed
 	collector  *service
 	aggregator *service
 }
@@ -80,7 +79,6 @@ func newStack(t *testing.T) *stack {
 	}
 	s.writeSites(sitesText)
 	s.initKeys()
-	s.relay = startRelay(t, s.clickhouse.NativeAddr())
 	s.collector = s.newCollector("spool")
 	s.aggregator = s.newAggregator("spool-decisions")
 	return s
@@ -144,7 +142,7 @@ func (s *stack) newService(name, spool string, flags []string) *service {
 	p := &service{t: s.t, name: name, public: addrs[0], admin: addrs[1], said: newTranscript()}
 	p.flags = append([]string{
 		"serve", "--listen", p.public, "--admin", p.admin, "--sites", s.path("sites.yaml"), "--keyring-dir", s.path("keyring"),
-		"--spool-dir", spool, "--clickhouse-dsn", s.relayed(), "--dev-switches",
+		"--spool-dir", spool, "--clickhouse-dsn", s.clickhouse.DSN(), "--dev-switches",
 	}, flags...)
 	s.t.Cleanup(func() {
 		if p.cmd != nil && !p.hasEnded() {

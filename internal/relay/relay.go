@@ -1,8 +1,5 @@
 // Package relay is about a network between a service and ClickHouse that fails on order: it leads TCP connections
-// on to a server, and holds, delays, cuts or swallows what they carry.
-//
-// Towards the server it ends every connection in order, whatever became of the client: a ClickHouse server takes a
-// reset as the end of a client, but the engine that tests start takes it as a reason to abort. Tests only.
+// on to a server, and holds, delays, cuts or swallows what they carry. Tests only.
 package relay
 
 import (
