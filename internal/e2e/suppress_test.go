@@ -170,16 +170,18 @@ func TestAnOptOutThatWasNotAnsweredHoldsAfterKill9(t *testing.T) {
 	s := newStack(t)
 	s.start()
 	list := filepath.Join(s.path("suppressed"), "list")
-	f := func(name string, waitAndKill func(v *visitor)) {
+	// prepare comes before the opt-out is sent, and returns what waits for its moment and kills.
+	f := func(name string, prepare func() (waitAndKill func())) {
 		v := s.newVisitor("demo")
 		v.becomesEligible()
 		cookies := v.copied()
+		waitAndKill := prepare()
 		answered := make(chan struct{})
 		go func() {
 			defer close(answered)
 			_, _ = v.send(http.MethodPost, "http://"+s.collector.public+"/optout", "")
 		}()
-		waitAndKill(v)
+		waitAndKill()
 		<-answered
 		s.collector.start()
 		for _, p := range []*service{s.collector, s.aggregator} {
@@ -191,25 +193,27 @@ func TestAnOptOutThatWasNotAnsweredHoldsAfterKill9(t *testing.T) {
 			})
 		}
 	}
-	f("before the list", func(*visitor) {
+	f("before the list", func() func() {
 		lock, err := os.OpenFile(filepath.Join(s.path("suppressed"), "lock"), os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer lock.Close()
 		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 			t.Fatal(err)
 		}
 		before := s.spooledEver(t)
-		eventually(t, func() error {
-			if s.spooledEver(t) == before {
-				return fmt.Errorf("the row is not in the spool")
-			}
-			return nil
-		})
-		s.collector.kill()
+		return func() {
+			defer lock.Close()
+			eventually(t, func() error {
+				if s.spooledEver(t) == before {
+					return fmt.Errorf("the row is not in the spool")
+				}
+				return nil
+			})
+			s.collector.kill()
+		}
 	})
-	f("behind the list", func(*visitor) {
+	f("behind the list", func() func() {
 		size := func() int64 {
 			info, err := os.Stat(list)
 			if err != nil {
@@ -217,12 +221,15 @@ func TestAnOptOutThatWasNotAnsweredHoldsAfterKill9(t *testing.T) {
 			}
 			return info.Size()
 		}
-		for before, began := size(), time.Now(); size() == before; {
-			if time.Since(began) > factLimit {
-				t.Fatal("the list does not grow")
+		before := size()
+		return func() {
+			for began := time.Now(); size() == before; {
+				if time.Since(began) > factLimit {
+					t.Fatal("the list does not grow")
+				}
 			}
+			s.collector.kill()
 		}
-		s.collector.kill()
 	})
 }
 
