@@ -12,6 +12,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"beckon/internal/chconn"
 )
 
 const (
@@ -57,6 +59,15 @@ func newAside(log *slog.Logger, reg prometheus.Registerer) aside {
 func ofTheRead(err error) bool {
 	var said *clickhouse.Exception
 	return errors.As(err, &said) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// readNobody reads a visitor whom there is not: where that fails too, it is not those who were to be read that
+// ClickHouse has trouble with.
+func readNobody(ctx context.Context, r ProfileReader, site string, limit time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := r.Read(chconn.WithPriority(limited, 2), site, []Key{{Site: site}})
+	return err
 }
 
 // without parts keys into those who can be read and those who are aside, and notes that these changed again.

@@ -3,6 +3,7 @@ package feature
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,9 @@ type ProfileReader interface {
 // may, those who come gather for the next. Whoever asks for a visitor who is being read waits for that
 // reading. A visitor without rows is stored like any other, so is asked for once; one who could not be
 // read is not asked for again for a moment: ClickHouse has trouble, and the answer must not wait for it.
+//
+// A visitor who cannot be read costs nobody but himself: a round that ClickHouse refuses, or answers too late, is read again
+// part by part, beside the others, until it is known who that is. From then on he is read alone, and ever more seldom.
 type Cold struct {
 	reader ProfileReader
 	store  *Store
@@ -30,10 +34,17 @@ type Cold struct {
 	mu      sync.Mutex
 	pending map[Key]*lookup // of the next round, and of those under way
 	next    map[string][]Key
-	failed  map[Key]time.Time // until when they are not asked for again
-	failing bool              // the last round failed, and the log says so
+	failed  map[Key]failure
+	failing bool // the last round failed, and the log says so
 	wake    chan struct{}
 	slots   chan struct{}
+	doubts  chan []Key // rounds of which somebody may be who cannot be read, and those who could not
+}
+
+// failure is that of a visitor who could not be read.
+type failure struct {
+	until time.Time     // he is not asked for again
+	alone time.Duration // how long he was set aside last; 0: the failure may have been another's
 }
 
 // lookup is one visitor that is being read, and all who wait for it.
@@ -47,16 +58,18 @@ const (
 	coldTimeout = 2 * time.Second
 	maxRounds   = 4 // queries at once: one that hangs does not stop the others
 	failedFor   = time.Second
-	maxWaiting  = 20_000 // beyond it newcomers are told at once that nothing is known
-	maxFailed   = 20_000 // beyond it all are forgotten, and asked for again
+	parts       = 8                // of a round that is in doubt
+	doubtFor    = 15 * time.Second // at most: who is left then is asked for like anybody else
+	maxWaiting  = 20_000           // beyond it newcomers are told at once that nothing is known
+	maxFailed   = 20_000           // beyond it all are forgotten, and asked for again
 )
 
 // NewCold returns look-ups that do not run yet: see Run.
 func NewCold(r ProfileReader, s *Store, log *slog.Logger) *Cold {
 	return &Cold{
 		reader: r, store: s, log: log, now: time.Now, after: time.After,
-		pending: map[Key]*lookup{}, next: map[string][]Key{}, failed: map[Key]time.Time{},
-		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxRounds),
+		pending: map[Key]*lookup{}, next: map[string][]Key{}, failed: map[Key]failure{},
+		wake: make(chan struct{}, 1), slots: make(chan struct{}, maxRounds), doubts: make(chan []Key, 1),
 	}
 }
 
@@ -82,16 +95,20 @@ func (c *Cold) ask(k Key) *lookup {
 	if l := c.pending[k]; l != nil {
 		return l
 	}
-	if until, ok := c.failed[k]; ok {
-		if c.now().Before(until) {
-			return nil
-		}
-		delete(c.failed, k)
-	}
-	if len(c.pending) >= maxWaiting {
+	f := c.failed[k]
+	if c.now().Before(f.until) || len(c.pending) >= maxWaiting {
 		return nil
 	}
 	l := &lookup{done: make(chan struct{})}
+	if f.alone > 0 {
+		select {
+		case c.doubts <- []Key{k}:
+			c.pending[k] = l
+			return l
+		default:
+			return nil
+		}
+	}
 	c.pending[k] = l
 	c.next[k.Site] = append(c.next[k.Site], k)
 	select {
@@ -105,6 +122,7 @@ func (c *Cold) ask(k Key) *lookup {
 func (c *Cold) Run(ctx context.Context) error {
 	var rounds sync.WaitGroup
 	defer rounds.Wait()
+	rounds.Go(func() { c.settleDoubts(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -150,27 +168,92 @@ func (c *Cold) round() (site string, keys []Key) {
 	return "", nil
 }
 
+// read reads who waits. Where ClickHouse says no, or nothing in time, it may be one of them, and that is for the doubts.
 func (c *Cold) read(ctx context.Context, site string, keys []Key) {
+	err := c.fill(ctx, site, keys)
+	if err != nil && ofTheRead(err) {
+		select {
+		case c.doubts <- keys:
+			return
+		default:
+		}
+	}
+	c.settle(keys, err)
+}
+
+func (c *Cold) fill(ctx context.Context, site string, keys []Key) error {
 	ctx, cancel := context.WithTimeout(ctx, coldTimeout)
 	defer cancel()
-	err := c.store.fill(chconn.WithPriority(ctx, 1), c.reader, site, keys, c.now)
+	return c.store.fill(chconn.WithPriority(ctx, 1), c.reader, site, keys, c.now)
+}
+
+// settleDoubts reads those in doubt until ctx ends, one round at a time: whoever comes now has the other slots.
+func (c *Cold) settleDoubts(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case keys := <-c.doubts:
+			limited, cancel := context.WithTimeout(ctx, doubtFor)
+			if err := readNobody(limited, c.reader, keys[0].Site, coldTimeout); err != nil { // it is none of them
+				c.settle(keys, err)
+			} else {
+				c.sift(limited, keys)
+			}
+			cancel()
+		}
+	}
+}
+
+// sift reads visitors of one site, those who fail together in ever smaller parts.
+func (c *Cold) sift(ctx context.Context, keys []Key) {
+	for part := range slices.Chunk(keys, max(1, len(keys)/parts)) {
+		err := c.fill(ctx, part[0].Site, part)
+		switch {
+		case err == nil || !ofTheRead(err) || ctx.Err() != nil:
+			c.settle(part, err)
+		case len(part) > 1:
+			c.sift(ctx, part)
+		default:
+			c.setAside(part[0], err)
+		}
+	}
+}
+
+// settle tells those who wait what became of it.
+func (c *Cold) settle(keys []Key, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil && len(c.failed)+len(keys) > maxFailed {
 		clear(c.failed)
 	}
-	until := c.now().Add(failedFor)
 	for _, k := range keys {
-		l := c.pending[k]
-		delete(c.pending, k)
 		if err == nil {
-			l.profile = c.store.Get(k)
+			delete(c.failed, k)
+			c.answerLocked(k, c.store.Get(k))
 		} else {
-			c.failed[k] = until
+			c.failed[k] = failure{c.now().Add(failedFor), c.failed[k].alone}
+			c.answerLocked(k, nil)
 		}
-		close(l.done)
 	}
 	c.tell(err, len(keys))
+}
+
+// setAside notes that it is k who cannot be read.
+func (c *Cold) setAside(k Key, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wait := min(max(2*c.failed[k].alone, asideFor), asideAtMost)
+	c.failed[k] = failure{c.now().Add(wait), wait}
+	c.answerLocked(k, nil)
+	c.log.Warn("a visitor could not be read, and gets no targeted offer; others can be", "again_in", wait.String(), "error", err)
+}
+
+func (c *Cold) answerLocked(k Key, p *Profile) {
+	l := c.pending[k]
+	delete(c.pending, k)
+	l.profile = p
+	close(l.done)
 }
 
 // tell logs where trouble begins and ends, not each of its look-ups.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // reads is a ClickHouse that remembers what it was asked, and answers when it is told to.
@@ -15,6 +17,7 @@ type reads struct {
 	asked []string // sites, one for each query
 	keys  int
 	err   error
+	bad   map[Key]bool             // ClickHouse refuses what has one of them in it
 	hold  map[string]chan struct{} // by site: its queries wait for this
 	begun chan string
 }
@@ -23,6 +26,11 @@ func (r *reads) Read(ctx context.Context, site string, keys []Key) ([]*Profile, 
 	r.mu.Lock()
 	r.asked, r.keys = append(r.asked, site), r.keys+len(keys)
 	err, hold := r.err, r.hold[site]
+	for _, k := range keys {
+		if r.bad[k] {
+			err = &clickhouse.Exception{Code: 241, Message: "memory limit exceeded"}
+		}
+	}
 	r.mu.Unlock()
 	r.begun <- site
 	if hold != nil {
@@ -179,6 +187,59 @@ func TestWhoCouldNotBeReadIsNotAskedForAtOnce(t *testing.T) {
 	}
 	if queries, _ := c.count(); queries != 2 {
 		t.Errorf("%d queries, want the one that failed and one after it", queries)
+	}
+}
+
+func TestWhoCannotBeReadCostsNobodyElse(t *testing.T) {
+	c := newCold(t)
+	c.bad = map[Key]bool{visitorOf("demo", 123): true}
+	lookups := map[int]*lookup{}
+	for n := range 500 {
+		lookups[n] = c.ask(visitorOf("demo", n))
+	}
+	c.over()
+	for n, l := range lookups {
+		if <-l.done; (l.profile == nil) != (n == 123) {
+			t.Errorf("visitor %d of 500, of whom one cannot be read: known %t", n, l.profile != nil)
+		}
+	}
+	if queries, _ := c.count(); queries > 50 {
+		t.Errorf("%d queries to find one visitor of 500", queries)
+	}
+	// Who is read with him pays nothing, however often he asks.
+	c.clock = c.clock.Add(failedFor)
+	bad, good := c.ask(visitorOf("demo", 123)), c.ask(visitorOf("demo", 1000))
+	c.over()
+	if <-good.done; good.profile == nil {
+		t.Error("a visitor is not known, since another cannot be read")
+	}
+	<-bad.done
+	if c.clock = c.clock.Add(failedFor); c.ask(visitorOf("demo", 123)) != nil {
+		t.Error("who could not be read twice is asked for as soon as after the first time")
+	}
+	c.reads.mu.Lock()
+	c.bad = nil
+	c.reads.mu.Unlock()
+	c.clock = c.clock.Add(failedFor)
+	l := c.ask(visitorOf("demo", 123))
+	if <-l.done; l.profile == nil {
+		t.Error("he is not read again")
+	}
+}
+
+func TestARoundIsNotReadInPartsWhereNobodyCanBeRead(t *testing.T) {
+	c := newCold(t)
+	c.fail(&clickhouse.Exception{Code: 60, Message: "no such table"})
+	var lookups []*lookup
+	for n := range 500 {
+		lookups = append(lookups, c.ask(visitorOf("demo", n)))
+	}
+	c.over()
+	for _, l := range lookups {
+		<-l.done
+	}
+	if queries, _ := c.count(); queries != 2 {
+		t.Errorf("%d queries, want the one that failed and one that asks whether others do", queries)
 	}
 }
 

@@ -309,22 +309,13 @@ func (f *Follower) refresh(ctx context.Context, keys []Key) error {
 		part := keys[:n]
 		keys = keys[n:]
 		if err := f.read(ctx, part, readTimeout); err != nil {
-			if ctx.Err() != nil || !ofTheRead(err) || !f.canReadNobody(ctx, part[0].Site) || !f.aside.add(part, f.now(), err) {
+			if ctx.Err() != nil || !ofTheRead(err) || readNobody(ctx, f.profiles, part[0].Site, readTimeout) != nil || !f.aside.add(part, f.now(), err) {
 				return err
 			}
 			f.store.forget(part)
 		}
 	}
 	return nil
-}
-
-// canReadNobody reads a visitor whom there is not: where that fails too, it is not those who were to be read that
-// ClickHouse has trouble with.
-func (f *Follower) canReadNobody(ctx context.Context, site string) bool {
-	limited, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	_, err := f.profiles.Read(chconn.WithPriority(limited, 2), site, []Key{{Site: site}})
-	return err == nil
 }
 
 // read reads visitors of one site into the store.
