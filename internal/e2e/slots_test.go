@@ -90,7 +90,7 @@ func tagSnippets(t *testing.T) map[string]string {
 	for _, m := range testedSnippet.FindAllStringSubmatch(string(text), -1) {
 		snippets[m[1]] = m[2]
 	}
-	tested := []string{"bigcommerce", "calls", "consent", "csp", "decision", "events", "html", "html-defer", "offer-card", "offer-slot", "react", "shopify", "woocommerce", "woocommerce-config"}
+	tested := []string{"bigcommerce", "calls", "consent", "csp", "decision", "events", "events-ignore", "events-order", "html", "html-defer", "offer-card", "offer-slot", "react", "shopify", "woocommerce", "woocommerce-config"}
 	if names := slices.Sorted(maps.Keys(snippets)); !slices.Equal(names, tested) || strings.Count(string(text), "```") != 2*len(tested) {
 		t.Fatalf("docs/tag.md has the snippets %q, the tests are of %q", names, tested)
 	}
@@ -286,11 +286,12 @@ func slotCard(s *slotShop) {
 	s.stores("offer_dismissed welcome-back by a decision")
 }
 
-// eventsWithoutCode: the page stops its own events, and goes away with them.
+// eventsWithoutCode: the page stops its own events, and goes away with them. A visitor's review tells nothing.
 func eventsWithoutCode(s *slotShop) {
 	const view, add, search, start = "product_view mug-blue 0 12.5 0 0", "cart_add mug-blue 2 12.5 0 0", "search  0 0 0 9", "checkout_start mug-blue 0 12.5 25 0"
-	p := s.visitor(s.snippet("events"))
+	p := s.visitor(s.snippet("events") + s.snippet("events-ignore"))
 	s.stores(view) // so the part is there
+	p.click(".review a")
 	p.eval(`for (const type of ['click', 'submit']) document.querySelector('article').addEventListener(type, e => e.stopPropagation()); ''`)
 	p.click("article button")
 	p.arrives("/cart?quantity=2") // which looks the same
@@ -299,4 +300,10 @@ func eventsWithoutCode(s *slotShop) {
 	p.click("article a")
 	p.arrives("/checkout")
 	s.stores(view, add, view, search, start, view)
+	const order = "purchase  0 0 0 0"
+	s.visitor(s.snippet("events-order"))
+	s.stores(view, add, view, search, start, view, order)
+	if bought := s.stack.number(`SELECT count() FROM v_orders WHERE site = 'events' AND value = 25 AND units = 2`); bought != 1 {
+		s.Errorf("%d orders are as the page says", bought)
+	}
 }

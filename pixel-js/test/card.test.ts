@@ -58,6 +58,14 @@ test('a click on the code copies it, as often as one likes', async () => {
   assert.deepEqual([copied, code.textContent], [['BACK10', 'BACK10'], 'BACK10 \u2713']);
 });
 
+test('what visitors wrote copies nothing, where the page says so', async () => {
+  const page = withSlots('<section data-beckon-ignore><div data-beckon-offer><button data-beckon-text="code">rm -rf</button></div></section>');
+  Object.defineProperty(globalThis, 'navigator', { configurable: true, value: {} }); // any use of it would be told
+  page.window.document.querySelector('button')!.click();
+  await settled();
+  assert.equal(page.words.length, 0);
+});
+
 test('a browser that does not let us copy is told to the developer', async () => {
   const page = withSlots('<div data-beckon-offer><button data-beckon-text="code">BACK10</button></div>');
   Object.defineProperty(globalThis, 'navigator', {

@@ -125,6 +125,12 @@ test('a slot for one offer shows that one alone', () => {
   assert.ok(slots.shown.every((shown) => shown.startsWith('10%')));
 });
 
+test('what visitors wrote is no slot, where the page says so', () => {
+  const slots = new Slots(`<section data-beckon-ignore>${slot}</section>${slot}`);
+  slots.decide(yes);
+  assert.deepEqual([slots.shown, slots.document.querySelectorAll('input').length], [['', text], 1]);
+});
+
 test('a slot that comes later is filled when it comes', async () => {
   const slots = new Slots('');
   slots.decide(yes);

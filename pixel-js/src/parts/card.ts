@@ -42,7 +42,7 @@ export default function card({ debug, guard, listen }: Core): void {
 
   listen(document, 'click', ({ target }) => {
     const code = (target as Element).closest('[data-beckon-offer] [data-beckon-text=code]');
-    if (!code) return;
+    if (!code || code.closest('[data-beckon-ignore]')) return;
     const text = code.textContent!.replace(/ \u2713$/, '');
     navigator.clipboard.writeText(text).then(() => (code.textContent = `${text} \u2713`), debug);
   });

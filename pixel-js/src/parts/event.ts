@@ -1,57 +1,61 @@
 import type { Core } from '../core';
-import type { Kind, Props } from '../wire';
+import type { Kind } from '../wire';
 
-const texts = ['product', 'variant', 'category', 'currency', 'order', 'coupon', 'query'];
-const names = [...texts, 'quantity', 'price', 'cart_value', 'value', 'discount', 'tax', 'shipping', 'items'];
+const names = ['quantity', 'price', 'cart_value', 'product', 'variant', 'category', 'currency', 'query'];
+const numbers = 3; // are the first of them
 const attribute = (name: string): string => `data-beckon-${name}`;
 
-/** Events without code: `data-beckon-event` says what, `data-beckon-on` when, attributes on and around it the rest. */
+/**
+ * Events without code: `data-beckon-event` says what, `data-beckon-on` when, attributes on and around it the rest.
+ *
+ * A page may show what its visitors wrote, and who cleans that may let such attributes through. So an order is told by a
+ * `<meta>` alone, which nobody lets through, as JSON; and what stands within `data-beckon-ignore` tells nothing.
+ */
 export default function event({ debug, guard, listen, tell }: Core): void {
   let seen = new WeakMap<Element, string>(); // views, with what was told of them
-  let told = new Set<string>(); // views at this address: a framework may make their elements anew
+  let told: Set<string>; // views at this address: a framework may make their elements anew
   let here = '';
 
-  const propsOf = (at: Element): Props => {
-    const props: Record<string, unknown> = {};
-    for (const name of names) {
-      try {
-        let text = at.closest(`[${attribute(name)}]`)?.getAttribute(attribute(name));
-        const field = text?.split('field:')[1];
-        if (field) text = (at.closest('form')?.elements.namedItem(field) as HTMLInputElement | null)?.value;
-        if (text && name === 'query') props['query_length'] = text.length; // the words stay here
-        else if (text) props[name] = texts.includes(name) ? text : JSON.parse(text);
-      } catch (fault) {
-        debug(`${attribute(name)} says nothing:`, fault); // no number, or a field called "elements" is in the way
-      }
+  /** Tells what this element says; of a view, if it is news. */
+  const hear = (at: HTMLElement, view?: boolean): void => {
+    if (at.closest('[data-beckon-ignore],[data-beckon-event=purchase]:not(meta)')) return debug('ignored:', at);
+    const kind = at.dataset['beckonEvent'] as Kind;
+    const props = JSON.parse((at as HTMLMetaElement).content ?? '{}');
+    names.forEach((name, i) => {
+      let text = at.closest(`[${attribute(name)}]`)?.getAttribute(attribute(name));
+      const field = text?.split('field:')[1];
+      // A form may have a field called "elements", which then is what its form calls so.
+      if (field) text = (at.closest('form')?.elements.namedItem?.(field) as HTMLInputElement | null)?.value;
+      text &&= text.trim();
+      if (text && name === 'query') props['query_length'] = text.length; // the words stay here
+      else if (text) props[name] ??= i < numbers ? +text : text;
+    });
+    if (view) {
+      const says = kind + JSON.stringify(props);
+      const old = seen.get(at) === says || told.has(says);
+      seen.set(at, says);
+      told.add(says);
+      if (old) return;
     }
-    return props;
+    tell(kind, props);
   };
 
   const look = (): void => {
     if (here !== (here = location.href)) told = new Set();
-    for (const at of document.querySelectorAll<HTMLElement>('[data-beckon-on=view]')) {
-      const kind = at.dataset['beckonEvent'] as Kind;
-      const props = propsOf(at);
-      const view = kind + JSON.stringify(props);
-      if (seen.get(at) !== view && !told.has(view)) tell(kind, props);
-      seen.set(at, view);
-      told.add(view);
-    }
+    document.querySelectorAll<HTMLElement>('[data-beckon-on=view]').forEach(guard((at) => hear(at, true)));
   };
 
-  const act = ({ target, type }: Event): void => {
-    const at = (target as Element).closest<HTMLElement>('[data-beckon-event]');
-    if (at && (at.dataset['beckonOn'] ?? (at.matches('form') ? 'submit' : 'click')) === type) {
-      tell(at.dataset['beckonEvent'] as Kind, propsOf(at));
-    }
+  const act = (which: string) => ({ target }: Event): void => {
+    const at = (target as Element).closest<HTMLElement>(which + '[data-beckon-event]:not([data-beckon-on=view])');
+    if (at) hear(at);
   };
 
-  listen(document, 'click', act);
-  listen(document, 'submit', act);
+  listen(document, 'click', act(':not(form)'));
+  listen(document, 'submit', act('form'));
   listen(window, 'pageshow', (event) => {
     if ((event as PageTransitionEvent).persisted) {
       seen = new WeakMap();
-      told = new Set();
+      here = '';
       look();
     }
   });

@@ -10,7 +10,8 @@ type Facts = Partial<Decision & Offer & { expires: string }>;
 /**
  * Shows the visitor's offer in the page's slots: what is in the slot's template comes to stand beside
  * it, and goes with the offer. Tells when it is seen, accepted and dismissed, each once in this tab.
- * All that comes from outside goes in as text, and the slot keeps its box: the page reserves the room.
+ * All that comes from outside goes in as text, and the slot keeps its box: the page reserves the room. A slot within
+ * `data-beckon-ignore`, where visitors write, is none.
  *
  *     <div data-beckon-offer role="status"><template> one element </template></div>
  */
@@ -27,7 +28,7 @@ export default function offer({ decision, guard, lane, listen, tell }: Core): vo
   };
 
   const draw = (template: HTMLTemplateElement): void => {
-    for (const root of [...(template.content.cloneNode(true) as DocumentFragment).children] as HTMLElement[]) {
+    if (!template.closest('[data-beckon-ignore]')) for (const root of [...(template.content.cloneNode(true) as DocumentFragment).children] as HTMLElement[]) {
       let timer: ReturnType<typeof setTimeout>;
       const look = guard(() => {
         if (!document.hidden) once('offer_shown');
@@ -76,16 +77,14 @@ export default function offer({ decision, guard, lane, listen, tell }: Core): vo
         sessionStorage['_bk.offer'] = told;
       } else delete sessionStorage['_bk.offer'];
     })();
-    const ends = new Date(next.expires_at!);
     let now = next.offer ? next.offer.id + next.decision_id : '';
     if (told.includes('offer_dismissed' + now)) now = '';
-    if (mark === now) return;
-    mark = now;
+    if (mark === (mark = now)) return;
     document.querySelectorAll('[data-beckon-offer]>template~*').forEach((root) => root.remove());
     facts = {
       ...next.offer,
       ...next,
-      expires: ends.toLocaleString([], { dateStyle: 'short', timeStyle: 'short' }),
+      expires: new Date(next.expires_at!).toLocaleString([], { dateStyle: 'short', timeStyle: 'short' }),
       disclosure: (next.personalised && next.disclosure) || '',
     };
     show();
