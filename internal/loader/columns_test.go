@@ -74,7 +74,8 @@ func TestEveryColumnOfAnEventHoldsItsOwnField(t *testing.T) {
 	for n := range 6 {
 		entries = append(entries, spool.Entry{Site: "demo", Payload: pageView(1 + n)})
 	}
-	if err := s.Append(append(entries, spool.Entry{Site: "demo", Payload: e.AppendTo(nil)}), nil); err != nil {
+	// One comes after it: what a column keeps must not change with the next record.
+	if err := s.Append(append(entries, spool.Entry{Site: "demo", Payload: e.AppendTo(nil)}, spool.Entry{Site: "demo", Payload: pageView(7)}), nil); err != nil {
 		t.Fatal(err)
 	}
 	seal(t, s)

@@ -80,7 +80,7 @@ func Events() *Table[event.Stored] {
 			WordCol("consent_source", func(e *event.Stored) string { return e.ConsentSource }),
 			WordCol("consent_policy", func(e *event.Stored) string { return e.ConsentPolicy }),
 			Col("consent_at", func(e *event.Stored) int64 { return e.ConsentAt }),
-			Col("suppress_key", func(e *event.Stored) []byte { return e.Suppress[:] }),
+			IDCol("suppress_key", func(e *event.Stored) [16]byte { return e.Suppress }),
 			Col("expires", func(e *event.Stored) time.Time { return day(e.ExpiresDay) }),
 			Col("profile_expires", func(e *event.Stored) time.Time { return day(e.ProfileExpiresDay) }),
 		},

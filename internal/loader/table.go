@@ -173,8 +173,10 @@ func (d *checked[R]) refused() []refusal { return d.bad }
 // each calls good for every row that is to be sent, bad for every record that is none, and first before it knows
 // whether the row is to be sent.
 func (d *checked[R]) each(good func(sequence uint64, row *R) error, bad func(refusal), first func(*R)) error {
+	var row R // one for all: the heap would get one for each
 	return d.batch.Records(func(sequence uint64, record []byte) error {
-		var row R
+		var none R
+		row = none
 		if err := d.table.Decode(record, &row); err != nil {
 			bad(refusal{sequence, append([]byte(nil), record...), err})
 			return nil
