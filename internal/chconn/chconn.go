@@ -33,6 +33,10 @@ const (
 	maxOpenConns    = 16           // the aggregator's reads, at most: five of visitors at once, three queries each, and the change feed
 	maxIdleConns    = maxOpenConns // a visitor who is waited for must not wait for a handshake
 	connMaxLifetime = time.Hour
+
+	// An insert is encoded and compressed column by column, and both buffers stay with the connection. The driver's own
+	// bound, 10 MiB, is more than a whole segment.
+	maxCompressionBuffer = 1 << 20
 )
 
 // exactlyOnce is sent with every query, and a DSN cannot change it: each of these, left to a
@@ -125,6 +129,7 @@ func options(dsn string) (*clickhouse.Options, error) {
 	setDefault(&opt.MaxIdleConns, maxIdleConns)
 	setDefault(&opt.MaxOpenConns, maxOpenConns)
 	setDefault(&opt.ConnMaxLifetime, connMaxLifetime)
+	setDefault(&opt.MaxCompressionBuffer, maxCompressionBuffer)
 	if opt.Compression == nil {
 		opt.Compression = &clickhouse.Compression{Method: clickhouse.CompressionLZ4}
 	}
