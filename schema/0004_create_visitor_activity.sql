@@ -1,12 +1,12 @@
 -- Idempotent: yes. Rewrites data: no. Safe while the collector runs: yes.
--- Read by aggregator/feature, a hundred visitors in one query, and by v_visitors. One row for each hour
+-- Read by aggregator/feature, one to a thousand visitors in one query, and by v_visitors. One row for each hour
 -- in which a visitor was active: windows are summed when read, so they slide by themselves.
 -- Idempotent by event id: uniq, min, max; never a sum or a count. A repeated event changes nothing.
 -- Plain values that max and groupUniqArray merge, hardly a state: what a view writes for a visitor of one event cost three
 -- times as much as states (docs/adr/0026). A text that shall be the latest has 8 bytes of its time before it.
--- Measured on 10 million rows with these block sizes: 100 visitors 10 ms, 1,000 visitors 60 ms
--- (with default ones 45 and 220 ms) for 7 % more disk. Of so small blocks ZSTD takes longer to open each than to read it:
--- LZ4 reads 1,000 visitors in half the time, for 16 % more disk (docs/adr/0028).
+-- Blocks so small, for 7 % more disk, because a visitor's rows are few: with default ones a read of 1,000 visitors took nearly
+-- four times as long. Of such blocks ZSTD takes longer to open each than to read it: LZ4 takes half the time, for 16 % more disk.
+-- One visitor costs 7 to 8 ms of processor time now, most of it planning, 1,000 cost about 110 ms (docs/adr/0028).
 CREATE TABLE IF NOT EXISTS {database}.visitor_activity{cluster}
 (
     site            LowCardinality(String) COMMENT 'Site id',
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS {database}.visitor_activity{cluster}
     last_seen       SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Last event of the hour' CODEC(LZ4),
     last_cart       SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Last cart_add or checkout_start of the hour; 1970 = none' CODEC(LZ4),
     visitor_since   SimpleAggregateFunction(max, DateTime64(3, 'UTC')) COMMENT 'Creation of the visitor cookie; 1970 = none' CODEC(LZ4),
-    cart_value      AggregateFunction(argMax, Decimal(38, 4), Tuple(DateTime64(3, 'UTC'), FixedString(16))) COMMENT 'Last known value of the cart in the currency of the site; a purchase empties it; read with argMaxMerge' CODEC(LZ4),
+    cart_value      SimpleAggregateFunction(max, String) COMMENT 'Last known value of the cart in the currency of the site, behind 8 bytes of its time and 16 of its event; a purchase empties it' CODEC(LZ4),
     country         SimpleAggregateFunction(max, String) COMMENT 'Last known country, behind 8 bytes of its time' CODEC(LZ4),
     region          SimpleAggregateFunction(max, String) COMMENT 'Last known region, behind 8 bytes of its time' CODEC(LZ4),
     device          SimpleAggregateFunction(max, String) COMMENT 'Last known device class, behind 8 bytes of its time' CODEC(LZ4),

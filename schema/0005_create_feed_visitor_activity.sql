@@ -20,9 +20,8 @@ SELECT
     max(e.occurred_at) AS last_seen,
     maxIf(e.occurred_at, e.kind IN ('cart_add', 'checkout_start')) AS last_cart,
     max(e.visitor_since) AS visitor_since,
-    argMaxStateIf(
-        if(e.kind = 'purchase', toDecimal128(0, 4), assumeNotNull(e.cart_value_site)),
-        (e.occurred_at, e.event_id),
+    maxIf(
+        concat(later, e.event_id, if(e.kind = 'purchase', '0', toString(assumeNotNull(e.cart_value_site)))),
         e.kind = 'purchase' OR e.cart_value_site IS NOT NULL) AS cart_value,
     maxIf(concat(later, e.country), e.country != '') AS country,
     maxIf(concat(later, e.region), e.region != '') AS region,

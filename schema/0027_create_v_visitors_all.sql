@@ -42,7 +42,7 @@ SELECT
     arrayCount(x -> bitAnd(x, 7) = 4, groupUniqArrayArray(a.events)) AS checkout_starts,
     length(groupUniqArrayArray(a.orders)) AS orders,
     nullIf(max(a.last_cart), toDateTime64(0, 3, 'UTC')) AS last_cart,
-    argMaxMerge(a.cart_value) AS cart_value,
+    toDecimal128OrZero(substring(max(a.cart_value), 25), 4) AS cart_value,
     substring(max(a.country), 9) AS country,
     substring(max(a.region), 9) AS region,
     substring(max(a.device), 9) AS device,

@@ -224,12 +224,12 @@ func TestFollowerFindsTheVisitorOfAServersOrder(t *testing.T) {
 func TestOrderPlacedWithADecisionUsesItsGrant(t *testing.T) {
 	s := newShop(t)
 	visitor, session, decision, other := hash("v"), hash("s"), hash("decision"), hash("other decision")
-	now := time.Now().Truncate(time.Millisecond)
-	for _, id := range []privacy.ID{decision, other} {
+	now := time.Now().Truncate(time.Second)
+	for i, id := range []privacy.ID{decision, other, decision} { // the first is served in two places, and counts from the earlier
 		d, v, in := id.Bytes(), visitor.Bytes(), session.Bytes()
 		err := s.conn.Exec(t.Context(), "INSERT INTO "+db+".decisions (site, visitor, session, decision_id, offer, rule, arm, first_serve, decided_at, valid_until, expires) "+
 			"VALUES (?, ?, ?, ?, 'welcome-back', 'welcome-back@00000000', 'treatment', 1, ?, ?, today() + 90)",
-			"demo", string(v[:]), string(in[:]), string(d[:]), now.Add(-time.Minute), now.Add(time.Hour))
+			"demo", string(v[:]), string(in[:]), string(d[:]), now.Add(-time.Duration(i)*time.Minute), now.Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,10 @@ func TestOrderPlacedWithADecisionUsesItsGrant(t *testing.T) {
 	if len(profiles[0].Serves) != 2 {
 		t.Fatalf("serves %+v, want two", profiles[0].Serves)
 	}
-	for _, serve := range profiles[0].Serves {
+	for i, serve := range profiles[0].Serves {
+		if want := now.Add(-time.Duration(2-i) * time.Minute); !serve.At.Equal(want) {
+			t.Errorf("serve %d is of %s, want %s, the oldest first", i, serve.At, want)
+		}
 		if serve.Used != (serve.DecisionID == decision) || serve.Session != session || !serve.ValidUntil.After(now) {
 			t.Errorf("serve %+v: used is wrong, or it lost something on its way", serve)
 		}

@@ -133,7 +133,7 @@ var All = []Feature{
 	{"product_views_7d", Int, "events", "product views in the last 7 x 24 h", Activity, events(2, 7), func(f *Features) any { return &f.ProductViews7d }},
 	{"distinct_products_7d", Int, "products", "different products viewed in the last 7 x 24 h", Activity, distinct("products", 7), func(f *Features) any { return &f.DistinctProducts7d }},
 	{"cart_adds_7d", Int, "events", "additions to the cart in the last 7 x 24 h", Activity, events(3, 7), func(f *Features) any { return &f.CartAdds7d }},
-	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", Activity, "toFloat64(argMaxMerge(cart_value))", func(f *Features) any { return &f.CartValue }},
+	{"cart_value", Double, "site currency", "value of the cart as last reported; 0 after a purchase", Activity, "toFloat64(toDecimal128OrZero(substring(max(cart_value), 25), 4))", func(f *Features) any { return &f.CartValue }},
 	{"checkout_starts_7d", Int, "events", "checkouts started in the last 7 x 24 h", Activity, events(4, 7), func(f *Features) any { return &f.CheckoutStarts7d }},
 	{"purchases_90d", Int, "orders", "orders in the last 90 x 24 h, each counted once; 1001 is more than 1000", Orders, fmt.Sprintf("least(countIf(%s), %d)", placed(90), ordersKnown), func(f *Features) any { return &f.Purchases90d }},
 	{"revenue_90d", Double, "site currency", "order totals less refunds in the last 90 x 24 h, of the newest 1000 orders", Orders, "toFloat64(sumIf(ifNull(net_site, 0), " + placed(90) + "))", func(f *Features) any { return &f.Revenue90d }},

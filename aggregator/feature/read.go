@@ -14,15 +14,11 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"golang.org/x/sync/errgroup"
-
-	"beckon/internal/privacy"
 )
 
 var (
-	//go:embed sql/hours.sql
-	hoursSQL string
-	//go:embed sql/visitors.sql
-	visitorsSQL string
+	//go:embed sql/activity.sql
+	activitySQL string
 	//go:embed sql/orders.sql
 	ordersSQL string
 	//go:embed sql/serves.sql
@@ -62,12 +58,10 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 		return nil, err
 	}
 	readAt := r.now()
-	profiles := make([]*Profile, len(keys))
-	found := &results{profiles: make(map[string]*Profile, len(keys)), orders: map[string][]string{}}
+	found := results{readAt: readAt, visitors: make(map[string]*folding, len(keys))}
 	list := make([]string, len(keys))
 	for i, k := range keys {
-		profiles[i] = &Profile{ReadAt: readAt}
-		found.profiles[string(k.Visitor[:])] = profiles[i]
+		found.visitors[string(k.Visitor[:])] = &folding{Profile: &Profile{ReadAt: readAt}}
 		list[i] = literal(k.Visitor[:])
 	}
 	visitors := strings.NewReplacer("{visitors}", strings.Join(list, ", "), "{orders_known}", strconv.Itoa(ordersKnown))
@@ -76,11 +70,10 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	for _, part := range []struct {
 		what, sql string
 		args      []any
-		scan      func(*results, driver.Rows) error
+		scan      func(results, driver.Rows) error
 	}{
-		{"hours", hoursSQL, []any{site, readAt.Add(-hoursBack)}, (*results).hour},
-		{"visitors", visitorsSQL, []any{readAt.Add(-ordersBack), site}, (*results).visitor},
-		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, (*results).serve},
+		{"activity", activitySQL, []any{site}, results.hour},
+		{"serves", servesSQL, []any{site, readAt.Add(-ordersBack)}, results.serve},
 	} {
 		group.Go(func() error {
 			if err := r.scan(side, found, part.scan, visitors.Replace(part.sql), part.args...); err != nil {
@@ -94,58 +87,21 @@ func (r *Reader) Read(ctx context.Context, site string, keys []Key) ([]*Profile,
 	}
 	for orders := range slices.Chunk(found.ordersToRead(), ordersInQuery) { // mostly none
 		sql := strings.ReplaceAll(ordersSQL, "{orders}", strings.Join(orders, ", "))
-		if err := r.scan(ctx, found, (*results).order, sql, site); err != nil {
+		if err := r.scan(ctx, found, results.order, sql, site); err != nil {
 			return nil, fmt.Errorf("read %d orders of %d visitors: %w", len(orders), len(keys), err)
 		}
 	}
-	for _, p := range profiles {
-		p.trim()
-		for i := range p.Serves {
-			p.Serves[i].Used = p.HasUsed(p.Serves[i].DecisionID)
-		}
+	for _, v := range found.visitors {
+		v.done()
+	}
+	profiles := make([]*Profile, len(keys))
+	for i, k := range keys {
+		profiles[i] = found.visitors[string(k.Visitor[:])].Profile
 	}
 	return profiles, nil
 }
 
-// results are what the queries have found.
-type results struct {
-	profiles map[string]*Profile // by visitor
-	orders   map[string][]string // by visitor: literals of their order keys, those of the newest hours first
-}
-
-// ordersToRead chooses the orders that are read, and notes of each visitor how many are not. What many visitors have
-// made up together must not take long either: then those with the most of them have fewer read.
-func (f *results) ordersToRead() []string {
-	each := maxOrders
-	for sum := ordersInRead + 1; sum > ordersInRead && each > 1; {
-		sum = 0
-		for _, keys := range f.orders {
-			sum += min(len(keys), each)
-		}
-		if sum > ordersInRead {
-			each = each * 3 / 4
-		}
-	}
-	var list []string
-	chosen := map[string]bool{}
-	for _, keys := range f.orders {
-		for _, key := range keys[:min(len(keys), each)] {
-			if !chosen[key] { // two visitors can name one order
-				chosen[key], list = true, append(list, key)
-			}
-		}
-	}
-	for visitor, keys := range f.orders {
-		for _, key := range keys[min(len(keys), each):] {
-			if p := f.profiles[visitor]; p != nil && !chosen[key] {
-				p.MoreOrders++
-			}
-		}
-	}
-	return list
-}
-
-func (r *Reader) scan(ctx context.Context, found *results, row func(*results, driver.Rows) error, sql string, args ...any) error {
+func (r *Reader) scan(ctx context.Context, found results, row func(results, driver.Rows) error, sql string, args ...any) error {
 	rows, err := r.query(ctx, sql, args...)
 	if err != nil {
 		return err
@@ -157,84 +113,6 @@ func (r *Reader) scan(ctx context.Context, found *results, row func(*results, dr
 		}
 	}
 	return rows.Err()
-}
-
-func (f *results) hour(rows driver.Rows) error {
-	var (
-		visitor                                           string
-		start                                             uint32
-		pageviews, productViews, cartAdds, checkoutStarts uint64
-		h                                                 Hour
-	)
-	err := rows.Scan(&visitor, &start, &pageviews, &productViews, &cartAdds, &checkoutStarts, &h.Sessions, &h.Products)
-	if err != nil {
-		return err
-	}
-	h.Start = int64(start)
-	h.Pageviews, h.ProductViews, h.CartAdds, h.CheckoutStarts = uint32(pageviews), uint32(productViews), uint32(cartAdds), uint32(checkoutStarts)
-	if p := f.profiles[visitor]; p != nil {
-		p.Hours = append(p.Hours, h)
-	}
-	return nil
-}
-
-func (f *results) visitor(rows driver.Rows) error {
-	var (
-		visitor string
-		v       Profile
-		orders  []string
-	)
-	err := rows.Scan(&visitor, &v.FirstSeen, &v.LastSeen, &v.LastCart, &v.VisitorSince, &v.CartValue,
-		&v.Country, &v.Region, &v.Device, &v.Browser, &v.OS, &v.Referrer, &v.UTMSource, &v.UTMMedium, &v.UTMCampaign, &orders)
-	if err != nil {
-		return err
-	}
-	for _, key := range orders {
-		f.orders[visitor] = append(f.orders[visitor], literal([]byte(key)))
-	}
-	if p := f.profiles[visitor]; p != nil {
-		p.FirstSeen, p.LastSeen, p.LastCart, p.VisitorSince, p.CartValue = v.FirstSeen, v.LastSeen, v.LastCart, v.VisitorSince, v.CartValue
-		p.Country, p.Region, p.Device, p.Browser, p.OS = v.Country, v.Region, v.Device, v.Browser, v.OS
-		p.Referrer, p.UTMSource, p.UTMMedium, p.UTMCampaign = v.Referrer, v.UTMSource, v.UTMMedium, v.UTMCampaign
-	}
-	return nil
-}
-
-func (f *results) order(rows driver.Rows) error {
-	var (
-		visitor string
-		o       Order
-	)
-	if err := rows.Scan(&visitor, &o.At, &o.Revenue, &o.Decision); err != nil {
-		return err
-	}
-	if p := f.profiles[visitor]; p != nil { // nil: a more trusted report linked the order to somebody else
-		p.Orders = append(p.Orders, o)
-	}
-	return nil
-}
-
-func (f *results) serve(rows driver.Rows) error {
-	var (
-		visitor, decision, session string
-		s                          Serve
-		at, until                  int64
-	)
-	if err := rows.Scan(&visitor, &decision, &s.Offer, &s.Rule, (*string)(&s.Arm), &session, &at, &until); err != nil {
-		return err
-	}
-	s.DecisionID, s.Session = storedID(decision), storedID(session)
-	s.At, s.ValidUntil = time.UnixMilli(at), time.UnixMilli(until)
-	if p := f.profiles[visitor]; p != nil {
-		p.Serves = append(p.Serves, s)
-	}
-	return nil
-}
-
-func storedID(s string) privacy.ID {
-	var b [16]byte
-	copy(b[:], s)
-	return privacy.StoredID(b)
 }
 
 // query runs sql with {database} filled in.

@@ -241,7 +241,7 @@ func shape() []byte {
 	sum := sha256.New()
 	describe(sum, reflect.TypeFor[snapshotHead]())
 	describe(sum, reflect.TypeFor[snapshotEntry]())
-	fmt.Fprint(sum, hoursSQL, visitorsSQL, ordersSQL, servesSQL)
+	fmt.Fprint(sum, activitySQL, ordersSQL, servesSQL)
 	return sum.Sum(nil)
 }
 

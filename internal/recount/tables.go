@@ -38,7 +38,7 @@ var tables = []table{
 	{"visitor_activity", `SELECT ` + list("site", hexed("visitor"), number("toUnixTimestamp(hour)"), "max(environment)",
 		ofKind(1), ofKind(2), ofKind(3), ofKind(4), hexes("sessions"),
 		"toString(length(groupUniqArrayArray(products)))", hexes("orders"), millis("min(first_seen)"), millis("max(last_seen)"), millis("max(last_cart)"),
-		millis("max(visitor_since)"), "toString(argMaxMerge(cart_value))", timed("country"), timed("region"), timed("device"), timed("browser"), timed("os"),
+		millis("max(visitor_since)"), "toString(toDecimal128OrZero(substring(max(cart_value), 25), 4))", timed("country"), timed("region"), timed("device"), timed("browser"), timed("os"),
 		timed("referrer"), timed("utm_source"), timed("utm_medium"), timed("utm_campaign"), day("max(expires)")) +
 		` FROM DB.visitor_activity GROUP BY site, visitor, hour`, countActivity},
 	{"sessions", `SELECT ` + list("site", hexed("session"), "max(environment)", hexed("max(visitor)"), millis("min(started_at)"), millis("max(ended_at)"),

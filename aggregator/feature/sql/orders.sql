@@ -1,5 +1,5 @@
 -- Orders linked to these visitors, one row an order, refunds taken off as v_orders does. An order
--- in a currency without a known rate counts, without revenue. {orders} are the keys that visitors.sql
+-- in a currency without a known rate counts, without revenue. {orders} are the keys that activity.sql
 -- found, so that orders is read by its primary key.
 WITH orders_once AS
 (
