@@ -16,7 +16,7 @@ func TestTheWindowRemembersAtLeastAsManyIDsAsItWasToldTo(t *testing.T) {
 		if n > ids && !w.has(n-ids+1) {
 			t.Fatalf("%d forgotten after %d", n-ids+1, n)
 		}
-		if total := w.len(); total > ids+ids/generations {
+		if total := w.len(); total > ids+ids/generations+generations {
 			t.Fatalf("%d ids remembered", total)
 		}
 	}
@@ -24,8 +24,8 @@ func TestTheWindowRemembersAtLeastAsManyIDsAsItWasToldTo(t *testing.T) {
 		t.Fatal("an id far back is remembered")
 	}
 	bytes := 0
-	for _, g := range w.sets {
-		bytes += 8 * len(g.ids.slots)
+	for _, p := range w.parts {
+		bytes += 9 * len(p.ids)
 	}
 	if bytes > 24*ids {
 		t.Fatalf("%d bytes for %d ids", bytes, ids)
@@ -51,6 +51,15 @@ func TestTheWindowForgetsByTime(t *testing.T) {
 	w.expire(500 * minute) // a clock that goes back forgets nothing
 	want(t, "id", w.has(7), true)
 	want(t, "reach", w.reach(1001*minute), time.Hour)
+
+	w = newWindow(time.Hour, 1_000_000)
+	for now := range int64(1000) { // an id an hour, as a restart after an outage of weeks finds them, before it knows the time
+		w.add(uint64(now)+1, now*60*minute)
+		want(t, "the last one", w.has(uint64(now)+1), true)
+	}
+	w.expire(1000 * 60 * minute)
+	want(t, "the last one an hour later", w.has(1000), true)
+	want(t, "the one before", w.has(999), false)
 }
 
 func TestTheWindowTellsItsReachWhenIDsLeaveForWantOfRoom(t *testing.T) {
@@ -60,6 +69,75 @@ func TestTheWindowTellsItsReachWhenIDsLeaveForWantOfRoom(t *testing.T) {
 	}
 	if got := w.reach(999_000); got < 99*time.Second || got > 121*time.Second {
 		t.Fatalf("an id a second and room for 100: reach %s", got)
+	}
+}
+
+// TestTheWindowIsRightAboutEveryID goes through a history of steady hours, rushes and silences, in which numbers of
+// generations are used many times.
+func TestTheWindowIsRightAboutEveryID(t *testing.T) {
+	const ids, span = 260, 1000 // milliseconds
+	f := func(name string, id func(n uint64) uint64) {
+		t.Helper()
+		w := newWindow(span*time.Millisecond, ids)
+		rng := rand.New(rand.NewPCG(3, 4))
+		type added struct{ at, nth int64 }
+		last := map[uint64]added{}
+		now, nth, fresh, pause := int64(1), int64(0), uint64(0), int64(3)
+		for step := range 20_000 {
+			if step%500 == 0 {
+				pause = []int64{0, 1, 3, 20, 200}[rng.IntN(5)]
+				now += rng.Int64N(3) * span
+			}
+			now += rng.Int64N(pause + 1)
+			fresh++
+			n := fresh
+			if rng.IntN(10) == 0 {
+				n = 1 + rng.Uint64N(fresh) // a repeat, perhaps of one that is forgotten
+			}
+			w.expire(now)
+			w.add(id(n), now)
+			nth++
+			last[n] = added{now, nth}
+			if step%20 != 0 {
+				continue
+			}
+			remembered := 0
+			for n := max(1, fresh-min(fresh, 3*ids)); n <= fresh+10; n++ {
+				a, ever := last[n]
+				got := w.has(id(n))
+				if got {
+					remembered++
+				}
+				if promised := ever && nth-a.nth < ids && now-a.at <= span; got && !ever || !got && promised {
+					t.Fatalf("%s, step %d: %d is remembered: %v, ever added: %v, %d ids and %d ms ago", name, step, n, got, ever, nth-a.nth, now-a.at)
+				}
+			}
+			used := 0
+			for i := range w.parts {
+				w.sweep(&w.parts[i])
+				used += w.parts[i].used
+			}
+			if used != w.len() || remembered > used || used > ids+2*w.perGen {
+				t.Fatalf("%s, step %d: %d ids in the table, %d remembered, %d counted", name, step, used, remembered, w.len())
+			}
+		}
+	}
+	f("random", func(n uint64) uint64 { return rand.New(rand.NewPCG(n, 1)).Uint64() | 1 })
+	f("rising", func(n uint64) uint64 { return n })
+	f("in one part", func(n uint64) uint64 { return n*0xf1de83e19937733d%(1<<58) | 1<<63 })
+}
+
+func TestAnIDThatWasForgottenInAQuietPartStaysForgotten(t *testing.T) {
+	w := newWindow(time.Hour, generations) // a generation is an id
+	w.add(1, 0)
+	for n, more := uint64(2), 0; more < 2*len(w.ages); n++ {
+		if w.part(mix(n)) == w.part(mix(1)) {
+			continue
+		}
+		w.add(n, 0)
+		if more++; more > 2*generations && w.has(1) {
+			t.Fatalf("remembered again after %d others", more)
+		}
 	}
 }
 
