@@ -20,6 +20,8 @@ var tagCases = []tagCase{
 	{"history", tagHistory},
 	{"navigation", tagNavigation},
 	{"hash", tagHash},
+	{"oldhistory", withoutNavigation(tagHistory)},
+	{"oldhash", withoutNavigation(tagHash)},
 	{"cached", tagCached},
 	{"prerender", tagPrerender},
 	{"tabs", tagTabs},
@@ -117,6 +119,7 @@ type tagPage struct {
 	front   *storefront.Front
 	browser context.Context
 	rows    *tagRows
+	head    string // of each page, ahead of all else
 	want    []string
 }
 
@@ -139,7 +142,7 @@ func (c *tagPage) page(path string, elements ...string) {
 }
 
 func (c *tagPage) pageWith(headers []string, path string, elements ...string) {
-	c.front.Page("/"+c.name+"/"+path, `<!doctype html><meta charset="utf-8"><title>`+c.name+`</title><link rel="icon" href="data:,">`+strings.Join(elements, "\n"), headers...)
+	c.front.Page("/"+c.name+"/"+path, `<!doctype html><meta charset="utf-8"><title>`+c.name+`</title><link rel="icon" href="data:,">`+c.head+strings.Join(elements, "\n"), headers...)
 }
 
 // visitor is a new one, on a page of the case, who bears these faults of the network.

@@ -17,18 +17,36 @@ import (
 // usual is how a shop brings the tag, with the stub in front.
 var usual = storefront.Stub + storefront.Tag("tag")
 
+// withoutNavigation is the case in a browser that has no Navigation API, as Firefox and Safari had none until lately.
+func withoutNavigation(run func(*tagPage)) func(*tagPage) {
+	return func(c *tagPage) {
+		c.head = `<script>Object.defineProperty(window, 'navigation', { value: undefined })</script>`
+		run(c)
+	}
+}
+
+// watched waits until the tag's first request is there: by then it follows the page's router, with or without the API.
+func (c *tagPage) watched(p *person) {
+	c.Helper()
+	c.sent(1)
+	if has := p.eval(`String(Boolean(window.navigation))`); has != fmt.Sprint(c.head == "") {
+		c.Fatalf("the Navigation API is there: %s", has)
+	}
+}
+
 // tagHistory: a page without a load is a page view when its address is another one, and only then.
 func tagHistory(c *tagPage) {
 	c.page("", usual)
 	p := c.visitor("start")
+	c.watched(p)
 	p.eval(`history.pushState({}, '', 'a'); history.replaceState({ scroll: 10 }, '', location.href); ''`)
-	p.eval(`history.replaceState({}, '', 'b?page=2'); location.hash = 'reviews'; ''`)
+	p.eval(`history.replaceState({}, '', 'a?page=2'); history.replaceState({}, '', 'b?page=2'); location.hash = 'reviews'; ''`)
 	p.eval(`history.go(-2); ''`)
-	p.arrives("/history/start")
+	p.arrives("/" + c.name + "/start")
 	p.eval(`history.forward(); ''`)
-	p.arrives("/history/b?page=2")
+	p.arrives("/" + c.name + "/b?page=2")
 	p.eval(`beckon('search', { query_length: 1 }); ''`)
-	c.stores("page_view start", "page_view a", "page_view b", "page_view start", "page_view b", "search 1")
+	c.stores("page_view start", "page_view a", "page_view a", "page_view b", "page_view start", "page_view b", "search 1")
 }
 
 // tagNavigation: a router on the Navigation API is followed as one on the history API is.
@@ -46,6 +64,7 @@ func tagNavigation(c *tagPage) {
 func tagHash(c *tagPage) {
 	c.page("", storefront.Stub, storefront.Tag("tag", "data-hash"))
 	p := c.visitor("")
+	c.watched(p)
 	p.eval(`location.hash = '#/one'; ''`)
 	p.eval(`location.hash = '#/two'; ''`)
 	p.eval(`history.back(); ''`)
