@@ -26,7 +26,15 @@ func main() {
 	root := flag.String("root", ".", "folder that holds src")
 	out := flag.String("out", "dist", "folder to write to, below root")
 	release := flag.Bool("release", false, "also put the scripts where they are served for ever, under the names that pages pin")
+	others := flag.Bool("peers", false, "build nothing: fetch the peers' scripts from npm and measure them as the table of sizes has them")
 	flag.Parse()
+	if *others {
+		if err := measurePeers(); err != nil {
+			fmt.Fprintln(os.Stderr, "build:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*root, *out, *release); err != nil {
 		fmt.Fprintln(os.Stderr, "build:", err)
 		os.Exit(1)
@@ -197,19 +205,31 @@ func compile(o api.BuildOptions) (script, error) {
 	}
 	s := script{name: o.Outfile, script: text}
 
-	var br, gz bytes.Buffer
-	bw := brotli.NewWriterLevel(&br, brotli.BestCompression)
+	if s.brotli, err = compressed(text); err != nil {
+		return script{}, err
+	}
+	var gz bytes.Buffer
 	gw, err := gzip.NewWriterLevel(&gz, gzip.BestCompression)
 	if err != nil {
 		return script{}, err
 	}
-	_, errBr := bw.Write(s.script)
-	_, errGz := gw.Write(s.script)
-	if err := errors.Join(errBr, errGz, bw.Close(), gw.Close()); err != nil {
-		return script{}, fmt.Errorf("compress: %w", err)
+	_, err = gw.Write(text)
+	if err := errors.Join(err, gw.Close()); err != nil {
+		return script{}, fmt.Errorf("gzip: %w", err)
 	}
-	s.brotli, s.gzip = br.Bytes(), gz.Bytes()
+	s.gzip = gz.Bytes()
 	return s, nil
+}
+
+// compressed is the text with brotli, as small as that makes it.
+func compressed(text []byte) ([]byte, error) {
+	var br bytes.Buffer
+	w := brotli.NewWriterLevel(&br, brotli.BestCompression)
+	_, err := w.Write(text)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, fmt.Errorf("brotli: %w", err)
+	}
+	return br.Bytes(), nil
 }
 
 // faults joins esbuild's messages as file:line: text, one a line.
