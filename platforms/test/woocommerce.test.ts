@@ -204,6 +204,26 @@ test('an order that waits for its money is no purchase; the server tells it when
   assert.deepEqual((await visitor.page(url)).events.map(([kind]) => kind), []); // the token is gone: only the server may
 });
 
+test('an order that is paid on its own page takes the token of who pays, unless it has one', async () => {
+  const visitor = shop.visitor();
+  const pay = async (k: string, first?: string): Promise<string | undefined> => {
+    await visitor.call('stub_add', { product: '11', quantity: '1' });
+    if (first !== undefined) await visitor.call('beckon_link', { k: first, nonce: (await visitor.page('/checkout')).link!.nonce });
+    const { url } = await visitor.call<{ url: string }>('stub_checkout', { bank_transfer: '1' });
+    const order = /\d+/.exec(url)![0];
+    const page = `/checkout/order-pay/${order}`;
+    const { link, events } = await visitor.page(page);
+    assert.deepEqual(events, []);
+    assert.match((await visitor.ask(page)).text, /data-use="ack"/);
+    await visitor.call('beckon_link', { k, nonce: link!.nonce });
+    await visitor.call('stub_pay_page', { order });
+    return (await run())[0]!.k;
+  };
+  assert.equal(await pay('LATE'), 'LATE');
+  assert.equal(await pay('LATE', 'FIRST'), 'FIRST');
+  assert.equal(await pay('', ''), undefined);
+});
+
 test('orders and refunds wait beside one another, and an account that is made at the checkout keeps the token', async () => {
   const numbers: string[] = [];
   for (const account of ['8', '9']) {

@@ -57,3 +57,60 @@ test('a cart event is told once, also when the word that it was told is lost', a
   second.ack('measure');
   assert.deepEqual(second.kept(), {}); // a choice that was taken back
 });
+
+/** The page where an order is paid: nothing happens on it but its view, whose answer may come before our script. */
+const payPage = (answers: { ok: boolean; k?: string }[], tagIsThere: boolean) => {
+  const { window } = new JSDOM('<script type="application/json" id="beckon-page">{"events":[],"ajax":"/?wc-ajax=%%endpoint%%","own":false,"link":{"endpoint":"/px","site":"demo","nonce":"n"}}</script>', { url: 'https://shop.example/', runScripts: 'outside-only' });
+  const asked: string[] = [];
+  const timers: (() => void)[] = [];
+  Object.assign(window, {
+    beckon: Object.assign(() => {}, tagIsThere && { decision() {} }),
+    setTimeout: (run: () => void) => void timers.push(run),
+    fetch: async (url: string, request: { body?: URLSearchParams }) => {
+      asked.push(request.body ? `${url.split('=')[1]} ${request.body.get('k')}` : url);
+      if (request.body) return { ok: true };
+      const { ok, k } = answers.shift()!;
+      return { ok, json: async () => ({ k }) };
+    },
+  });
+  window.eval(readFileSync('woocommerce/beckon/assets/shop.js', 'utf8'));
+  const settle = (): Promise<void> => new Promise((done) => setTimeout(done, 5));
+  return {
+    asked,
+    ack: async (lane: string) => {
+      window.document.dispatchEvent(new window.CustomEvent('beckon:ack', { detail: { lane } }));
+      await settle();
+    },
+    later: async () => {
+      for (const run of timers.splice(0)) run();
+      await settle();
+    },
+  };
+};
+
+test('an answer that came before the script is made up for, one that was heard is not', async () => {
+  const missed = payPage([{ ok: true, k: 'LINK' }], true);
+  await missed.later();
+  assert.deepEqual(missed.asked, ['/px/link?s=demo', 'beckon_link LINK']);
+
+  const heard = payPage([{ ok: true, k: 'LINK' }], true);
+  await heard.ack('decide; choice');
+  await heard.later();
+  assert.deepEqual(heard.asked, ['/px/link?s=demo', 'beckon_link LINK']);
+
+  const refused = payPage([], true);
+  await refused.ack('count; choice');
+  await refused.later();
+  assert.deepEqual(refused.asked, ['beckon_link ']);
+
+  const early = payPage([], false); // the tag is still to come, and with it each answer
+  await early.later();
+  assert.deepEqual(early.asked, []);
+});
+
+test('a token that was refused is asked for again with the next answer', async () => {
+  const page = payPage([{ ok: false }, { ok: true, k: 'LINK' }], true);
+  await page.later();
+  await page.ack('decide; choice');
+  assert.deepEqual(page.asked, ['/px/link?s=demo', '/px/link?s=demo', 'beckon_link LINK']);
+});

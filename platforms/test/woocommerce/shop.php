@@ -26,6 +26,7 @@ $wc->cart = new WC_Cart($wc->session);
     (bool) preg_match('#^/product/([\w-]+)$#', $path, $m) => ["product", $m[1]],
     (bool) preg_match('#^/product-category/(\w+)$#', $path, $m) => ['category', $m[1]],
     (bool) preg_match('#^/checkout/order-received/(\d+)$#', $path, $m) => ['received', (int) $m[1]],
+    (bool) preg_match('#^/checkout/order-pay/(\d+)$#', $path, $m) => ['pay', (int) $m[1]],
     $path === '/cart', $path === '/checkout' => [substr($path, 1), null],
     default => [isset($_GET['s']) ? 'search' : 'home', null],
 };
@@ -36,9 +37,9 @@ function is_product(): bool { return $GLOBALS['view'] === 'product'; }
 function is_product_category(): bool { return $GLOBALS['view'] === 'category'; }
 function is_search(): bool { return $GLOBALS['view'] === 'search'; }
 function is_cart(): bool { return $GLOBALS['view'] === 'cart'; }
-function is_checkout(): bool { return in_array($GLOBALS['view'], ['checkout', 'received'], true); }
+function is_checkout(): bool { return in_array($GLOBALS['view'], ['checkout', 'pay', 'received'], true); }
 function is_order_received_page(): bool { return $GLOBALS['view'] === 'received'; }
-function is_checkout_pay_page(): bool { return false; }
+function is_checkout_pay_page(): bool { return $GLOBALS['view'] === 'pay'; }
 function get_queried_object_id(): int { return (int) $GLOBALS['what']; }
 function get_queried_object(): object { return (object) ['slug' => $GLOBALS['what']]; }
 function get_search_query(bool $escaped): string { return $_GET['s']; }
@@ -87,6 +88,10 @@ switch ($_GET['wc-ajax'] ?? null) {
         $wc->cart->empty_cart();
         wp_send_json(['url' => "/checkout/order-received/{$order->get_id()}?key={$order->get_order_key()}"]);
     case 'stub_pay':
+        wc_get_order($_POST['order'])->payment_complete();
+        wp_send_json([]);
+    case 'stub_pay_page': // its shopper pays it there
+        do_action('woocommerce_before_pay_action', wc_get_order($_POST['order']));
         wc_get_order($_POST['order'])->payment_complete();
         wp_send_json([]);
     case 'stub_refund':

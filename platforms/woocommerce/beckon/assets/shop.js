@@ -50,6 +50,8 @@
   if (window.jQuery) quietly(() => window.jQuery(document.body).on('added_to_cart removed_from_cart updated_wc_div', fetchWaiting));
 
   const { link } = page;
+  const missedAfter = 1000; // ms; an answer that is not there by then came before us, and a page that is paid on may send no more
+  let answered = false;
   let joined;
   const join = async (wanted) => {
     if (!link || joined === wanted) return;
@@ -57,7 +59,10 @@
     let k = '';
     if (wanted) {
       const reply = await fetch(`${link.endpoint}/link?s=${encodeURIComponent(link.site)}`, { credentials: 'include' });
-      if (!reply.ok) return;
+      if (!reply.ok) {
+        joined = undefined; // no visitor yet: the next answer may bring one
+        return;
+      }
       k = (await reply.json()).k;
     }
     await post('beckon_link', { k, nonce: link.nonce });
@@ -65,8 +70,10 @@
   document.addEventListener('beckon:ack', ({ detail }) => {
     const lane = quietly(() => detail.lane.split(';')[0].trim());
     if (!lane) return;
+    answered = true;
     allowed = lane === 'decide';
     keep();
     join(allowed).catch(() => {});
   });
+  if (link && window.beckon.decision) setTimeout(() => answered || join(true).catch(() => {}), missedAfter);
 })();

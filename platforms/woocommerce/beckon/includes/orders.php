@@ -46,6 +46,16 @@ add_action(
 add_action( 'woocommerce_checkout_order_created', __NAMESPACE__ . '\join_order' );
 add_action( 'woocommerce_store_api_checkout_order_processed', __NAMESPACE__ . '\join_order' );
 
+// It is paid on a page of its own: made in the back office, or at the checkout, where its payment failed.
+add_action(
+	'woocommerce_before_pay_action',
+	function ( \WC_Order $order ): void {
+		if ( '' === (string) $order->get_meta( META_LINK ) ) {
+			join_order( $order );
+		}
+	}
+);
+
 function join_order( \WC_Order $order ): void {
 	$token = recall( 'link' );
 	if ( '' !== $token && '' === (string) $order->get_meta( META_TOLD ) ) {
