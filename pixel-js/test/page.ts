@@ -62,7 +62,7 @@ export class Page {
     this.#prerendering = options.prerendering ?? false;
     const virtualConsole = new VirtualConsole();
     virtualConsole.on('jsdomError', (error) => this.errors.push(error));
-    virtualConsole.on('debug', (...words: unknown[]) => this.words.push(words));
+    virtualConsole.on('info', (...words: unknown[]) => this.words.push(words));
     this.window = new JSDOM(`<!doctype html><head></head><body>${options.html ?? ''}</body>`, {
       url: options.url ?? 'https://shop.example/',
       ...(options.referrer ? { referrer: options.referrer } : {}),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Core } from '../src/core';
 import { Page, stub } from './page';
 
 const names = (page: Page): string[] => page.imported.map((url) => /b\.([\w-]+)\./.exec(url)![1]!);
@@ -100,7 +101,9 @@ test('data-debug says in words what is sent, what was answered and why nothing i
   assert.ok(page.words.some((words) => JSON.stringify(words).includes('bad-value')));
   page.beckon.q.push(5 as never);
   await page.clock.advance(0);
-  said('fault:');
+  said('TypeError');
+  (page.beckon as unknown as Core).debug('not told by', 7, new Error('because'));
+  said('beckon: not told by 7 Error: because');
   page.beckon('cart_view');
   await page.hide();
   said('left by beacon: cart_view');

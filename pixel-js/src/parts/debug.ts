@@ -7,17 +7,17 @@ const lookEvery = 1_000; // ms
 /** Tells on the console what is sent, what was answered, and why nothing was sent. */
 export default function debug(core: Core): void {
   const { data, endpoint, queue, site } = core;
-  const say = (...words: unknown[]): void => console.debug('beckon:', ...words);
+  const say = (...words: unknown[]): void => console.info('beckon:', ...words); // browsers hide console.debug
   let why = `data-consent="${data['consent']}" has not spoken`; // why events wait
   let said: unknown = 0;
 
-  core.debug = (fault) => say('fault:', fault);
+  core.debug = say;
   say(site ? `site ${site}, at ${endpoint || '/'}` : 'no data-site');
 
   watchRequests(endpoint, (body) => {
     const batch = body ? (JSON.parse(body as string) as Batch) : undefined;
     const what = batch ? `${batch.e.map(({ n }) => n)}${batch.c ? ' and a choice' : ''}` : 'decision';
-    say(batch ? 'sends' : 'asks for', what, batch);
+    say(batch ? 'sends' : 'asks for', what, batch ?? '');
     why = 'an answer comes first';
     return async (reply) => {
       if (reply === true) return say('left by beacon:', what);
