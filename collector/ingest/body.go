@@ -204,31 +204,40 @@ func codeUnit(escape []byte) (unit int) {
 }
 
 // shallow reports whether no value of the JSON text is nested deeper than maxDepth, and no string holds a
-// bare control character. It runs before
-// anything recursive does.
+// bare control character. It runs before anything recursive does.
 func shallow(text []byte) bool {
-	depth, quoted := 0, false
+	depth := 0
 	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-			if c < ' ' { // the validator overlooks it behind an escape
-				return false
-			}
-			if c == '\\' {
-				i++
-			}
-		case c == '{' || c == '[':
+		switch text[i] {
+		case '{', '[':
 			if depth++; depth > maxDepth {
 				return false
 			}
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
+		case '"':
+			for i++; i < len(text) && text[i] != '"'; i++ {
+				switch c := text[i]; {
+				case !special[c]:
+				case c == '\\':
+					i++
+				default: // the validator overlooks it behind an escape
+					return false
+				}
+			}
 		}
 	}
 	return true
 }
+
+// special is a backslash, and what no string may hold.
+var special = func() (is [256]bool) {
+	for c := range ' ' {
+		is[c] = true
+	}
+	is['\\'] = true
+	return is
+}()
 
 // uniqueKeys reports whether no object in v names a key twice. Two readers of one text must not see
 // two different events in it.
