@@ -28,7 +28,6 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) Reason {
 }
 
 func (s *Server) servePixel(ctx *fasthttp.RequestCtx) Reason {
-	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, noStore)
 	if ctx.IsHead() { // asks what a pixel is like; nobody looked at a page
 		ctx.SetContentType("image/gif")
 		ctx.Response.SetBodyRaw(gif)
@@ -160,11 +159,13 @@ func (s *Server) append(entries []spool.Entry, counts []spool.Count) Reason {
 	return Internal
 }
 
+var laneHeader = []byte("Beckon-Lane") // spelled as fasthttp would
+
 // tell adds to the reply what it says of the visitor: the lane, the cookie, and why events were dropped.
 func (r *request) tell(now time.Time) {
 	h, v := &r.ctx.Response.Header, &r.visitor
 	r.reply = append(append(append(r.reply[:0], v.lane.String()...), "; "...), v.cause.String()...)
-	h.SetBytesV("Beckon-Lane", r.reply)
+	h.SetCanonical(laneHeader, r.reply)
 	switch {
 	case v.send && (r.sent > 0 || r.chosen): // who has nothing to say needs no cookie
 		v.cookies.SetVisit(h, v.visit, r.tenant.keys, now)
