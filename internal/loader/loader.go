@@ -45,6 +45,7 @@ const (
 	slowest    = 10 * time.Second       // beyond it they are full by then, or few
 	sealFactor = 8                      // where inserts are quick, a batch gathers for eight times as long as one takes
 	recent     = 9                      // inserts whose median counts
+	lateAfter  = 10 * time.Second       // a batch that waited so long is of an outage: what gathers now is not like it
 
 	patience    = time.Minute      // with one try of one batch
 	MaxPatience = 30 * time.Minute // what it may grow to
@@ -72,7 +73,9 @@ type Config struct {
 type Loader struct {
 	Config
 	conn      driver.Conn
-	durations []time.Duration        // of the most recent inserts
+	durations []time.Duration        // of the most recent inserts that were not late
+	late      bool                   // the last one was
+	behind    time.Duration          // what the last late one took; 0 = none is left
 	gathering time.Duration          // what the source was told last
 	refused   atomic.Bool            // the last try was answered with an error
 	sent      map[spool.BatchID]bool // by this process and not done: at most the one at hand and one that a stop interrupted
@@ -260,7 +263,7 @@ func (l *Loader) load(ctx context.Context, b *spool.Batch, rows decoded) (err er
 	if err := l.insertMark(ctx, b, rows.rows()); err != nil {
 		return err
 	}
-	l.succeeded(time.Since(start), rows.rows())
+	l.succeeded(time.Since(start), rows.rows(), time.Since(b.Last) > lateAfter)
 	return nil
 }
 
@@ -308,17 +311,26 @@ func (l *Loader) insertMark(ctx context.Context, b *spool.Batch, rows int) error
 	return nil
 }
 
-// succeeded adapts how long a batch gathers to how long inserts take here.
-func (l *Loader) succeeded(took time.Duration, rows int) {
+// succeeded adapts how long a batch gathers to how long inserts take here. The late ones of an outage are far larger than what
+// gathers now, so say nothing about it; but while one of them is loaded, several that gather would each wait for it.
+func (l *Loader) succeeded(took time.Duration, rows int, late bool) {
 	l.m.inserts.Inc()
 	l.m.rows.Add(float64(rows))
 	l.m.seconds.Observe(took.Seconds())
 	l.wentWell()
-	if len(l.durations) == recent {
-		l.durations = slices.Delete(l.durations, 0, 1)
+	if late {
+		l.behind = min(took, slowest)
+	} else {
+		if len(l.durations) == recent {
+			l.durations = slices.Delete(l.durations, 0, 1)
+		}
+		l.durations = append(l.durations, took)
+		if !l.late { // two in a row: the source has no late one any more
+			l.behind = 0
+		}
 	}
-	l.durations = append(l.durations, took)
-	l.gather(sealingFor(l.durations))
+	l.late = late
+	l.gather(max(sealingFor(l.durations), l.behind))
 }
 
 // wentWell ends what failed tries began. The source hears it with the next batch that is sent.
@@ -330,6 +342,9 @@ func (l *Loader) wentWell() {
 
 // sealingFor returns how long a batch should gather, from the durations of recent inserts.
 func sealingFor(durations []time.Duration) time.Duration {
+	if len(durations) == 0 {
+		return minSealing
+	}
 	sorted := slices.Sorted(slices.Values(durations))
 	insert := sorted[len(sorted)/2]
 	quick := min(max(sealFactor*insert, minSealing), maxSealing)

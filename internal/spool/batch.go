@@ -104,7 +104,8 @@ const freshFor = 10 * time.Second
 
 // Next returns a sealed batch, waiting for one: the oldest, or, while that is left from an outage, the newest that is fresh,
 // so that whoever is here now does not wait for those who were. Bytes of fresh ones go before an old one up to its own: after
-// an outage they are small, and all go first; where more comes than goes, both ends of the row have their turn. A batch stays
+// an outage they are small, and all go first; where more comes than goes, both ends of the row have their turn. A full one of
+// an outage takes its time, and what is open gathers meanwhile: it is sealed when the next is asked for. A batch stays
 // available until it is Done, so a caller whose insert failed may try the one it has again, or ask Next again. The error is
 // ErrClosed or the context's.
 func (s *Spool) Next(ctx context.Context) (*Batch, error) {
@@ -115,6 +116,12 @@ func (s *Spool) Next(ctx context.Context) (*Batch, error) {
 			return nil, ErrClosed
 		}
 		if len(s.sealed) > 0 {
+			if s.behind {
+				s.behind = false
+				s.mu.Unlock()
+				_ = s.Seal() // a failure is told to who appends, and by Failed
+				continue
+			}
 			b := s.pickLocked()
 			s.mu.Unlock()
 			return b, nil
@@ -137,6 +144,7 @@ func (s *Spool) pickLocked() *Batch {
 		return s.batch(newest)
 	}
 	s.ahead = oldest.bytes
+	s.behind = oldest.last <= since && oldest.bytes > s.o.SegmentBytes/2
 	return s.batch(oldest)
 }
 

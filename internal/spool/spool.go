@@ -139,6 +139,7 @@ type Spool struct {
 	sealed     []*segment    // by number
 	changed    chan struct{} // closed and renewed when sealed grows or the spool closes
 	ahead      int64         // bytes of fresh batches that may still go before the oldest
+	behind     bool          // a full batch of an outage was handed out last: before the next, what is open is sealed
 	interval   time.Duration
 	sealing    *fate // wanted by Seal
 	closed     bool

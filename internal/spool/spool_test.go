@@ -257,6 +257,59 @@ func TestFreshBatchesGoBeforeWhatAnOutageLeft(t *testing.T) {
 	want(t, "while they are as large", order, []uint64{13, 4, 12, 5, 11, 6})
 }
 
+// TestWhatIsOpenIsSealedBehindAFullBatchOfAnOutage: whoever is here now does not wait until it has gathered for long enough.
+func TestWhatIsOpenIsSealedBehindAFullBatchOfAnOutage(t *testing.T) {
+	now := time.Now()
+	s := mustOpen(t, t.TempDir(), Options{Now: func() time.Time { return now }, SegmentBytes: 1000})
+	s.Sealing(0)
+	next := func() (b *Batch) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		b, err := s.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Done(b.ID); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for _, size := range []int{900, 900, 900, 10, 10} { // the last two are small: they take no time
+		mustAppend(t, s, Entry{Site: "demo", Payload: make([]byte, size)})
+		if err := s.Seal(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(time.Hour)
+	next()
+	mustAppend(t, s, numbered(2))
+	if b := next(); b.Len != 1 || !b.Last.Equal(now.Truncate(time.Millisecond)) {
+		t.Errorf("behind a full batch of an outage comes one of %d records of %s, want the one that was open", b.Len, b.Last)
+	}
+	var fresh []bool
+	for n := range 6 {
+		mustAppend(t, s, numbered(3+n))
+		fresh = append(fresh, next().Last.After(now.Add(-time.Minute)))
+	}
+	want(t, "turns", fresh, []bool{false, true, false, true, false, false})
+	for range 2 {
+		mustAppend(t, s, Entry{Site: "demo", Payload: make([]byte, 900)})
+	}
+	if err := s.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	next() // what was left open
+	next()
+	mustAppend(t, s, numbered(9))
+	next()
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if b, err := s.Next(soon); err == nil {
+		t.Errorf("where nothing is of an outage, a batch of %d records was sealed behind a full one", b.Len)
+	}
+}
+
 func TestDoneRefusesWhatItDoesNotKnow(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), Options{})
 	mustAppend(t, s, numbered(1))
