@@ -41,6 +41,8 @@ const (
 	adminHeader = 5 * time.Second
 
 	restoreRound = 20 * time.Second // between two looks at why decisions of the last run are not in
+
+	gatherDecisions = 2 * time.Second // nobody waits for their rows, and an insert of few costs ClickHouse as much as one of hundreds
 )
 
 func main() {
@@ -160,6 +162,7 @@ func (c *Config) serve(ctx context.Context, log *slog.Logger) error {
 	recorder := decision.NewRecorder(decisions, time.Now, log, reg)
 	load := loader.New(loader.Config{
 		Source: decisions, Table: decision.Table(), Connect: connect, Database: c.Database, DeadLetter: c.deadLetter(), Log: log, Registerer: reg,
+		Gather: gatherDecisions,
 	})
 	server := decision.New(decision.Config{
 		Program: p.rules.current, Keys: p.keys, Suppressed: suppressed, Tokens: p.issuer, Issuer: c.Issuer,

@@ -64,6 +64,7 @@ type Config struct {
 	DeadLetter     string        // file for records that are no rows
 	Patience       time.Duration // with one try of one batch at first; 0 = 1 minute
 	MaxDeadLetters int64         // bytes of that file; 0 = 64 MiB
+	Gather         time.Duration // at least, while rows keep coming; 0 = as long as inserts ask for
 	MaxReads       int           // tries to read a batch that the disk does not give back; 0 = 10
 	Log            *slog.Logger
 	Registerer     prometheus.Registerer
@@ -330,7 +331,7 @@ func (l *Loader) succeeded(took time.Duration, rows int, late bool) {
 		}
 	}
 	l.late = late
-	l.gather(max(sealingFor(l.durations), l.behind))
+	l.gather(max(sealingFor(l.durations), l.behind, l.Gather))
 }
 
 // wentWell ends what failed tries began. The source hears it with the next batch that is sent.

@@ -57,4 +57,7 @@ func TestWhatAnOutageLeftIsNoMeasureForWhatGathersNow(t *testing.T) {
 		l.succeeded(1000*ms, 1, fresh)
 	}
 	f(1500*ms, 1000*ms, late) // nobody keeps up: they must not come faster than they go
+	l = New(Config{Source: g, Table: Events(), Gather: 2 * time.Second})
+	f(2000*ms, 10*ms, fresh) // nobody waits for these
+	f(3000*ms, 2000*ms, fresh)
 }
