@@ -72,7 +72,7 @@ func TestReleasedFilesStayServed(t *testing.T) {
 // A name is for ever: the hash in a core's is that of its bytes, and the parts that it loads are served too.
 func TestEachCoreFindsItsParts(t *testing.T) {
 	named := regexp.MustCompile(`^b\.[0-9a-f]{12}\.js$`)
-	release := regexp.MustCompile(`/b\.parts\.([0-9a-f]{8})\.js`)
+	release := regexp.MustCompile(`/b\.parts\.([0-9a-f]{6})\.js`)
 	cores := 0
 	for name, file := range Immutable() {
 		if !named.MatchString(name) {

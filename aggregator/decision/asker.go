@@ -125,7 +125,8 @@ func (s *Server) who(ctx *fasthttp.RequestCtx, a asker) (asker, *refusal) {
 	}
 	if !a.byKey { // a back end's user agent says nothing about the shopper
 		agent := s.Agents.Parse(privacy.HintsOf(h.PeekCanonical))
-		if string(ctx.QueryArgs().Peek("w")) == "1" { // the tag's word for navigator.webdriver
+		// The tag's word for navigator.webdriver; its first version said 1.
+		if w := string(ctx.QueryArgs().Peek("w")); w == "true" || w == "1" {
 			agent.Drive()
 		}
 		a.bot = agent.Bot != privacy.Bucket{}

@@ -256,14 +256,15 @@ func TestPrivacySignalsAndBotsGetNoOffer(t *testing.T) {
 		reason string
 		lane   string
 	}{
-		"GPC":         {request{headers: map[string]string{"Sec-GPC": "1"}}, "NO_CONSENT", "count; gpc"},
-		"DNT":         {request{headers: map[string]string{"DNT": "1"}}, "NO_CONSENT", "count; dnt"},
-		"opt-out":     {request{cookies: map[string]string{"_bk_out": "1"}}, "OPTED_OUT", "count; opt-out"},
-		"bot":         {request{agent: "Googlebot/2.1 (+http://www.google.com/bot.html)"}, "BOT", "decide; recorded"},
-		"webdriver":   {request{path: "/v1/decision?site=demo&w=1"}, "BOT", "decide; recorded"},
-		"no driver":   {request{path: "/v1/decision?site=demo&w=0"}, "TARGETING_MATCH", "decide; recorded"},
-		"prefetch":    {request{headers: map[string]string{"X-Moz": "prefetch"}}, "BOT", "decide; recorded"},
-		"GPC of zero": {request{headers: map[string]string{"Sec-GPC": "0"}}, "TARGETING_MATCH", "decide; recorded"},
+		"GPC":                        {request{headers: map[string]string{"Sec-GPC": "1"}}, "NO_CONSENT", "count; gpc"},
+		"DNT":                        {request{headers: map[string]string{"DNT": "1"}}, "NO_CONSENT", "count; dnt"},
+		"opt-out":                    {request{cookies: map[string]string{"_bk_out": "1"}}, "OPTED_OUT", "count; opt-out"},
+		"bot":                        {request{agent: "Googlebot/2.1 (+http://www.google.com/bot.html)"}, "BOT", "decide; recorded"},
+		"webdriver":                  {request{path: "/v1/decision?site=demo&w=true"}, "BOT", "decide; recorded"},
+		"webdriver, of an older tag": {request{path: "/v1/decision?site=demo&w=1"}, "BOT", "decide; recorded"},
+		"no driver":                  {request{path: "/v1/decision?site=demo&w=0"}, "TARGETING_MATCH", "decide; recorded"},
+		"prefetch":                   {request{headers: map[string]string{"X-Moz": "prefetch"}}, "BOT", "decide; recorded"},
+		"GPC of zero":                {request{headers: map[string]string{"Sec-GPC": "0"}}, "TARGETING_MATCH", "decide; recorded"},
 	} {
 		c.q.visit = visit
 		got := r.ask(c.q)

@@ -85,6 +85,9 @@ func (f *facts) checkAttributes(t *script) (found []Finding) {
 	if relative := endpoint != "" && !strings.HasPrefix(endpoint, "/") && !strings.Contains(endpoint, "://"); relative {
 		found = append(found, fault(fmt.Sprintf("data-endpoint is %s without a slash in front, which leads elsewhere from each folder of the shop", quote(endpoint)), fmt.Sprintf("write data-endpoint=%q", "/"+endpoint)))
 	}
+	if strings.HasSuffix(endpoint, "/") {
+		found = append(found, fault(fmt.Sprintf("data-endpoint is %s, and the tag puts a slash behind it", quote(endpoint)), fmt.Sprintf("write data-endpoint=%q", strings.TrimRight(endpoint, "/"))))
+	}
 	if f.endpoint != nil && f.self.Scheme == "https" && f.endpoint.Scheme == "http" {
 		found = append(found, fault("the page is https and data-endpoint http: browsers refuse that as mixed content", "write https://, or an address without a host, such as /px"))
 	}

@@ -41,6 +41,7 @@ func TestTag(t *testing.T) {
 	f(Fault, "no address of the web", strings.Replace(element, `"/px"`, `"ftp://shop.example/px"`, 1))
 	f(Fault, "no script element", `<script async src="ftp://shop.example/px/b.js" data-site="demo"></script>`)
 	f(Fault, "mixed content", strings.Replace(element, "/px/b.js", "http://shop.example/px/b.js", 1), "csp")
+	f(Fault, `write data-endpoint="/px"`, strings.Replace(element, `"/px"`, `"/px/"`, 1))
 	f(Fault, "data-endpoint http", strings.Replace(element, `"/px"`, `"http://shop.example/px"`, 1), "cookie", "collector", "decision")
 	f(Warning, "comes from another host, www.shop.example", strings.Replace(element, "/px/b.js", "https://www.shop.example/px/b.js", 1))
 	// A host of its own needs no prefix.

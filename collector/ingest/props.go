@@ -11,7 +11,7 @@ import (
 
 // readPage reduces the page's address to a path and a campaign, and the referrer to a host.
 func (r *request) readPage() bool {
-	if len(r.raw.url) > event.MaxStringBytes || len(r.raw.referrer) > event.MaxStringBytes {
+	if len(r.raw.url) > event.MaxStringBytes { // a referrer is the browser's, of any length: its host is all that is read
 		return false
 	}
 	page := r.texts.URL(wholeParts(r.raw.url))

@@ -62,7 +62,7 @@ func tagNavigation(c *tagPage) {
 
 // tagHash: with data-hash a router that keeps its path behind the # is followed.
 func tagHash(c *tagPage) {
-	c.page("", storefront.Stub, storefront.Tag("tag", "data-hash"))
+	c.page("", storefront.Stub, storefront.Tag("tag", `data-hash="/#/"`))
 	p := c.visitor("")
 	c.watched(p)
 	p.eval(`location.hash = '#/one'; ''`)

@@ -263,7 +263,7 @@ func (f *Front) lead(addr string) http.Handler {
 
 // Tag is the script element that brings the tag, with more attributes.
 func Tag(site string, attributes ...string) string {
-	return fmt.Sprintf(`<script async src="%s/b.js" data-site=%q data-endpoint=%q %s></script>`, prefix, site, prefix, strings.Join(attributes, " "))
+	return fmt.Sprintf(`<script async src="%s/b.js" data-site=%q %s></script>`, prefix, site, strings.Join(attributes, " "))
 }
 
 // Stub takes the calls that come before the tag.

@@ -130,7 +130,7 @@ func build(root string) (bundle, error) {
 	var all []byte
 	for _, source := range sources {
 		part := strings.TrimSuffix(filepath.Base(source), ".ts")
-		s, err := compile(options(dir, "src/parts/"+part+".ts", "b."+part+".js", api.FormatESModule, nil))
+		s, err := compile(options(dir, "src/parts/"+part+".ts", "b."+part+".js", api.FormatESModule, nil), asItIs)
 		if err != nil {
 			return bundle{}, err
 		}
@@ -138,7 +138,7 @@ func build(root string) (bundle, error) {
 		b.scripts = append(b.scripts, s)
 	}
 	core, err := b.name(hash(all), func(define map[string]string) (script, error) {
-		return compile(options(dir, "src/main.ts", "b.js", api.FormatIIFE, define))
+		return compile(options(dir, "src/main.ts", "b.js", api.FormatIIFE, define), inBlock)
 	})
 	if err != nil {
 		return bundle{}, err
@@ -151,7 +151,7 @@ func build(root string) (bundle, error) {
 	return b, nil
 }
 
-const digits = 8 // of a release
+const digits = 6 // of a release
 
 // name gives the release some digits of this hash. Any of them name the parts as well as any other, so it takes those
 // with which the core is smallest: where its digits repeat something of the script, that is a dozen bytes.
@@ -198,9 +198,25 @@ func transpile(o api.BuildOptions, small bool) ([]byte, error) {
 	return result.OutputFiles[0].Contents, nil
 }
 
-func compile(o api.BuildOptions) (script, error) {
+func asItIs(text []byte) ([]byte, error) { return text, nil }
+
+// inBlock puts a block in the place of the function that a bundler wraps a classic script in: it keeps names to itself
+// as well, and is shorter. It knows the text of esbuild's wrapper and refuses any other.
+func inBlock(text []byte) ([]byte, error) {
+	inner, begins := bytes.CutPrefix(text, []byte("(()=>{var "))
+	inner, ends := bytes.CutSuffix(inner, []byte("})();\n"))
+	if !begins || !ends || bytes.Contains(inner, []byte("var ")) {
+		return nil, fmt.Errorf("esbuild wraps a script otherwise than it did: %.20s ... %.20s", text, text[max(0, len(text)-20):])
+	}
+	return fmt.Appendf(nil, "{let %s}\n", inner), nil
+}
+
+func compile(o api.BuildOptions, wrap func([]byte) ([]byte, error)) (script, error) {
 	text, err := transpile(o, true)
 	if err != nil {
+		return script{}, err
+	}
+	if text, err = wrap(text); err != nil {
 		return script{}, err
 	}
 	s := script{name: o.Outfile, script: text}

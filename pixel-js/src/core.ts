@@ -45,8 +45,5 @@ export type Parts = (
   data: Settings,
   endpoint: string,
   tell: Core['tell'],
-  look: (event: { readonly persisted?: boolean }) => void,
-  listen: Core['listen'],
-  lane: Core['lane'],
-  queue: Core['queue'],
+  now: () => readonly [lane: string | null | undefined, queue: ReturnType<Core['queue']>],
 ) => Promise<unknown>;

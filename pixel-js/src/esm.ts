@@ -1,6 +1,5 @@
 /** The same tag for pages that are built by a bundler: `import { init, beckon } from '@beckon/pixel'`. */
 import type { Beckon, Calls, Consent } from './api';
-import { configure } from './settings';
 import { start } from './start';
 import type { Decision } from './wire';
 
@@ -25,17 +24,16 @@ export interface Options {
   readonly layer?: string;
   /** Tell on the console what goes on. */
   readonly debug?: boolean;
-  /** A router keeps the path behind `/#`. */
-  readonly hash?: boolean;
+  /** Where a router's path begins, such as `/#/`: what is behind it is part of the page's address. */
+  readonly hash?: string;
 }
 
 /** Starts the tag, once, in a browser; on a server it does nothing. May be called when the page is shown. */
 export function init({ site, endpoint, use, debug, hash, consent, consentDecide, consentMeasure, consentVersion, layer }: Options): void {
   if (typeof window === 'undefined' || window.beckon?.decision) return;
-  configure(
-    {
+  void start({
+    dataset: {
       site,
-      endpoint,
       ...(use?.length ? { use: use.join(' ') } : {}),
       ...(consent ? { consent } : {}),
       ...(consentDecide ? { consentDecide } : {}),
@@ -43,11 +41,10 @@ export function init({ site, endpoint, use, debug, hash, consent, consentDecide,
       ...(consentVersion ? { consentVersion } : {}),
       ...(layer ? { layer } : {}),
       ...(debug ? { debug: '' } : {}),
-      ...(hash ? { hash: '' } : {}),
+      ...(hash ? { hash } : {}),
     },
-    '/',
-  );
-  void start();
+    src: endpoint.replace(/\/*$/, '/'),
+  });
 }
 
 const call = (...given: unknown[]): void => {

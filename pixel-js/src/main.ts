@@ -1,8 +1,3 @@
-import { configure } from './settings';
 import { start } from './start';
 
-const { dataset, src } = document.currentScript as HTMLScriptElement;
-if (!window.beckon?.decision) {
-  configure(dataset, src);
-  start();
-}
+if (!window.beckon?.decision) start(document.currentScript as never);

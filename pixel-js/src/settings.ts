@@ -5,23 +5,11 @@
 export interface Settings {
   /** The site's id in `sites.yaml`. */
   readonly site?: string;
-  /** Prefix of the collector and of the decision service; by default the folder of the script. */
+  /** Prefix of the collector and of the decision service, without a slash at the end; by default the folder of the script. */
   readonly endpoint?: string;
-  /** Any value: what a router keeps behind `/#` is part of the page's address. */
+  /** Where a router's path begins, such as `/#/` or `/#!/`: what is behind it is part of the page's address. */
   readonly hash?: string;
   readonly [part: string]: string | undefined;
-}
-
-export let settings: Settings;
-export let site: string | undefined;
-/** Without a slash at the end. */
-export let endpoint: string;
-
-/** `/px/b.js` is in `/px`; so is `/px/`. */
-export function configure(given: Settings, script: string): void {
-  settings = given;
-  site = given.site;
-  endpoint = (given.endpoint ? `${given.endpoint}/` : script).replace(/\/+[^/]*$/, '');
 }
 
 declare global {

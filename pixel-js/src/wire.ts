@@ -118,9 +118,9 @@ export interface Offer {
 
 /** Whether this visitor gets that discount, and why. Only the first four are always there. */
 export interface Decision {
-  readonly site: string;
+  readonly site?: string;
   readonly eligible: boolean;
-  readonly offer: Offer | null;
+  readonly offer?: Offer | null;
   /** `TARGETING_MATCH`, or why not: `DEFAULT`, `HOLDOUT`, `NO_VISITOR`, `ERROR` and so on. */
   readonly reason: string;
   readonly arm?: string | null;

@@ -22,9 +22,9 @@ test('in the lane decide, what is not answered survives a reload, with its ids',
   await page.leave();
   assert.deepEqual(page.kinds, [['purchase']]);
   const next = await after(page);
-  assert.deepEqual(next.kinds, [['purchase', 'page_view']]);
-  assert.equal(next.last.batch.e[0]!.i, page.last.batch.e[0]!.i);
-  assert.equal(next.last.batch.e[0]!.p!.order, 'A-1');
+  assert.deepEqual(next.kinds, [['page_view', 'purchase']]);
+  assert.equal(next.last.batch.e[1]!.i, page.last.batch.e[0]!.i);
+  assert.equal(next.last.batch.e[1]!.p!.order, 'A-1');
   assert.equal(stored(next), null);
 });
 
@@ -36,7 +36,7 @@ test('it survives a second page that has had no answer either', async () => {
   await second.last.fail();
   await second.leave();
   const third = await after(second);
-  assert.deepEqual(third.kinds, [['purchase', 'page_view', 'page_view']]);
+  assert.deepEqual(third.kinds, [['page_view', 'page_view', 'purchase']]);
 });
 
 for (const lane of ['count; gpc', 'measure; choice', '']) {
@@ -48,6 +48,18 @@ for (const lane of ['count; gpc', 'measure; choice', '']) {
     assert.equal(stored(page), null);
   });
 }
+
+test('a page that is left before it has loaded leaves what an earlier one has kept, and its own beside it', async () => {
+  const page = await Page.atRest();
+  page.beckon('purchase', { order: 'A-1' });
+  await page.leave();
+  const hasty = await after(page, { loading: true });
+  assert.equal(stored(hasty), stored(page), 'storage waits for the page, too');
+  await hasty.leave();
+  assert.deepEqual(hasty.kinds.at(-1), ['page_view', 'purchase']);
+  const next = await after(hasty);
+  assert.deepEqual(next.kinds, [['page_view', 'page_view', 'purchase']]);
+});
 
 test('a withdrawal takes effect at once: what was kept is gone, and nothing is kept from then on', async () => {
   const page = await Page.atRest();

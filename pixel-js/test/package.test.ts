@@ -43,7 +43,7 @@ test('the module does nothing on a server, and in a browser what was called earl
   beckon('product_view', { product: 'mug' });
   beckon.consent({ measure: true });
   const decision = beckon.decision();
-  init({ site: 'demo', endpoint: '/px/', hash: true });
+  init({ site: 'demo', endpoint: '/px/', hash: '/#/' });
   init({ site: 'other', endpoint: '/px' }); // once is enough
   while (!sent.length) await settled(); // there are no parts here, which takes a while to find out
   assert.deepEqual(sent[0]!.url, '/px/e');

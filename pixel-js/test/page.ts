@@ -31,6 +31,8 @@ interface Options {
   attributes?: Record<string, string>;
   src?: string;
   prerendering?: boolean;
+  /** True: the page has not loaded all that it needs. */
+  loading?: boolean;
   /** False: the browser refuses a beacon, as when its quota is used up. Undefined: it has no beacons. */
   beacon?: boolean | undefined;
   /** What happens to a part on its way: it waits for this, and does not come when it rejects. */
@@ -56,10 +58,12 @@ export class Page {
   #modules = new Map<string, Promise<unknown>>();
   #visibility = 'visible';
   #prerendering: boolean;
+  #readyState: string;
 
   constructor(options: Options = {}) {
     this.#options = { beacon: true, ...options };
     this.#prerendering = options.prerendering ?? false;
+    this.#readyState = options.loading ? 'interactive' : 'complete';
     const virtualConsole = new VirtualConsole();
     virtualConsole.on('jsdomError', (error) => this.errors.push(error));
     virtualConsole.on('info', (...words: unknown[]) => this.words.push(words));
@@ -157,7 +161,13 @@ export class Page {
   async activate(): Promise<void> {
     this.#prerendering = false;
     this.window.document.dispatchEvent(new this.window.Event('prerenderingchange'));
-    await settled();
+    await this.clock.advance(50); // it looks every so often
+  }
+
+  /** All that the page needs is there. */
+  async loaded(): Promise<void> {
+    this.#readyState = 'complete';
+    await this.clock.advance(250);
   }
 
   #prepare(window: DOMWindow): void {
@@ -169,6 +179,7 @@ export class Page {
     define(window.document, 'visibilityState', () => this.#visibility);
     define(window.document, 'hidden', () => this.#visibility === 'hidden');
     define(window.document, 'prerendering', () => this.#prerendering);
+    define(window.document, 'readyState', () => this.#readyState);
     Object.assign(window, {
       setTimeout: clock.setTimeout,
       clearTimeout: clock.clearTimeout,
@@ -237,7 +248,7 @@ export class Page {
         },
         async answer(status = 204, json?: unknown, extra: Record<string, string> = {}) {
           const text = status === 204 ? null : typeof json === 'string' ? json : JSON.stringify(json ?? {});
-          resolve(new Response(text, { status, headers: { 'Beckon-Lane': 'decide', ...extra } }));
+          resolve(new Response(text, { status, headers: { ...(status < 300 ? { 'Beckon-Lane': 'decide' } : {}), ...extra } }));
           await settled();
         },
         async fail() {

@@ -73,8 +73,25 @@ test('a page rendered ahead of time says nothing until a person sees it', async 
   await page.clock.advance(60_000);
   await page.hide();
   assert.deepEqual(page.kinds, []);
+  await page.show();
   await page.activate();
   assert.deepEqual(page.kinds, [['product_view', 'page_view']]);
+});
+
+test('nothing is asked for before the page has loaded, for five seconds at most; who leaves before that is heard', async () => {
+  const page = await Page.open({ loading: true });
+  await page.clock.advance(4_000);
+  assert.deepEqual([page.sent.length, page.imported.length], [0, 1], 'its own part, for a browser without the Navigation API');
+  await page.loaded();
+  assert.deepEqual(page.kinds, [['page_view']]);
+
+  const slow = await Page.open({ loading: true });
+  await slow.clock.advance(5_000);
+  assert.deepEqual(slow.kinds, [['page_view']]);
+
+  const left = await Page.open({ loading: true });
+  await left.leave();
+  assert.deepEqual([left.kinds, left.last.transport], [[['page_view']], 'beacon']);
 });
 
 test('a page rendered ahead of time that nobody sees says nothing to the end', async () => {
@@ -111,7 +128,7 @@ test('a page whose history is wrapped by others is looked at, and theirs is call
 });
 
 test('with data-hash the path behind /# is the path, and each one is a view', async () => {
-  const page = await Page.atRest({ url: `${shop}/?utm_source=mail#top`, attributes: { 'data-hash': '' } });
+  const page = await Page.atRest({ url: `${shop}/?utm_source=mail#top`, attributes: { 'data-hash': '/#/' } });
   const at = async (url: string): Promise<string> => {
     page.window.history.pushState({}, '', url);
     await page.clock.advance(250);

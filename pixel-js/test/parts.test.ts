@@ -7,9 +7,10 @@ const names = (page: Page): string[] => page.imported.map((url) => /b\.([\w-]+)\
 /** A browser with the Navigation API, as most are. */
 const navigating = (window: object): unknown => Object.assign(window, { navigation: new EventTarget() });
 const plain = { prepare: (window: object) => void navigating(window) };
+const bare = { ...plain, attributes: { 'data-endpoint': '-' } };
 
 test('a page that needs no part loads none', async () => {
-  assert.deepEqual(names(await Page.atRest(plain)), []);
+  assert.deepEqual(names(await Page.atRest(bare)), []);
 });
 
 for (const [attributes, html, want] of [
@@ -22,7 +23,7 @@ for (const [attributes, html, want] of [
   test(`parts ${want.slice(1).join(', ')} are loaded for ${JSON.stringify(attributes)} ${html}`, async () => {
     const page = await Page.open({ ...plain, attributes, html });
     assert.deepEqual(names(page), want);
-    assert.ok(page.imported.every((url) => /^\/px\/b\.[\w-]+\.[0-9a-f]{8}\.js$/.test(url)));
+    assert.ok(page.imported.every((url) => /^\/px\/b\.[\w-]+\.[0-9a-f]{6}\.js$/.test(url)));
     if (page.sent.length) await page.last.answer();
     page.window.document.dispatchEvent(new page.window.Event('DOMContentLoaded'));
     assert.deepEqual(names(page).filter((name) => name !== 'parts'), want.slice(1), 'once');
@@ -30,7 +31,7 @@ for (const [attributes, html, want] of [
 }
 
 test('an element that comes with a later page has its part then', async () => {
-  const page = await Page.atRest(plain);
+  const page = await Page.atRest(bare);
   page.window.document.body.innerHTML = '<div data-beckon-offer></div>';
   page.beckon('page_view');
   await page.clock.advance(250);
@@ -81,23 +82,23 @@ test('with the part names a call by another name, an early one too, is told by o
 });
 
 test('data-debug says in words what is sent, what was answered and why nothing is sent', async () => {
-  const page = await Page.open({ ...plain, attributes: { 'data-debug': '' }, prerendering: true });
+  const page = await Page.open({ ...plain, attributes: { 'data-debug': '' }, loading: true });
   const said = (text: string): void => assert.ok(page.words.some((words) => words.join(' ').includes(text)), `${text} is not in\n${page.words.join('\n')}`);
   said('site demo, at /px');
   page.beckon('cart_add');
   await page.clock.advance(1_000);
-  said('1 waiting: rendered ahead of time');
-  await page.activate();
-  said('sends cart_add,page_view');
+  said('2 waiting: the page is loading');
+  await page.loaded();
+  said('sends page_view,cart_add');
   await page.clock.advance(1_000);
   said('2 waiting: an answer comes first');
   await page.last.answer(503, {}, { 'Beckon-Reason': 'spool-full', 'Retry-After': '5' });
-  said('not taken: cart_add,page_view 503 decide spool-full 5');
+  said('not taken: page_view,cart_add 503  spool-full 5');
   await page.clock.advance(1_000);
   said('2 waiting: tried again later');
   await page.untilSent(2);
   await page.last.answer(200, { accepted: 1, dropped: [{ i: 'x', reason: 'bad-value' }] });
-  said('accepted: cart_add,page_view 200 decide');
+  said('accepted: page_view,cart_add 200 decide');
   assert.ok(page.words.some((words) => JSON.stringify(words).includes('bad-value')));
   page.beckon.q.push(5 as never);
   await page.clock.advance(0);

@@ -8,7 +8,7 @@ const lookEvery = 1_000; // ms
 export default function debug(core: Core): void {
   const { data, endpoint, queue, site } = core;
   const say = (...words: unknown[]): void => console.info('beckon:', ...words); // browsers hide console.debug
-  let why = `data-consent="${data['consent']}" has not spoken`; // why events wait
+  let why = data['consent'] ? `data-consent="${data['consent']}" has not spoken` : 'the page is loading'; // why events wait
   let said: unknown = 0;
 
   core.debug = say;
@@ -36,7 +36,7 @@ export default function debug(core: Core): void {
 
   setInterval(() => {
     const { length } = queue();
-    const waits = length && `${length} waiting: ${document.prerendering ? 'rendered ahead of time, unseen' : why}`;
+    const waits = length && `${length} waiting: ${why}`;
     if (waits !== said && (said = waits)) say(waits);
   }, lookEvery);
 }

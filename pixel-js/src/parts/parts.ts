@@ -1,21 +1,26 @@
 import type { Core, Part, Parts } from '../core';
 import { guard } from '../guard';
+import type { Decision } from '../wire';
 
 let again: (() => Promise<unknown>) | undefined;
 
 /**
  * Loads the other parts: those that the tag's attributes name, and those that the page's elements ask
- * for. The core calls this on each page that has any, whenever it looks around. The promise holds the
- * first request until all are there and `data-consent` has had its first word.
+ * for. The core calls this on each page that has any, before each request. The promise holds the request
+ * until all are there and `data-consent` has had its first word.
  */
 export default ((...given) => (again ??= open(...given))()) satisfies Parts;
 
-function open(...[beckon, data, endpoint, tell, look, listen, lane, queue]: Parameters<Parts>): () => Promise<unknown> {
+function open(...[beckon, data, endpoint, tell, now]: Parameters<Parts>): () => Promise<unknown> {
   const loaded = new Map<string, Promise<unknown>>();
   const choose = beckon.consent;
   let ready!: () => void;
   const word = new Promise<void>((resolve) => (ready = resolve));
+  let last: Decision | undefined;
   const consent: Core['consent'] = (choice) => {
+    if (choice?.decide !== true && last?.personalised) {
+      announce({ eligible: false, offer: null, reason: 'NO_CONSENT' }); // before the network knows
+    }
     choose(choice);
     ready();
   };
@@ -29,10 +34,10 @@ function open(...[beckon, data, endpoint, tell, look, listen, lane, queue]: Para
     decision: () => beckon.decision(),
     consent,
     ready,
-    lane,
-    queue,
+    lane: () => now()[0],
+    queue: () => now()[1],
     guard: (run) => guard(core, run),
-    listen,
+    listen: (target, type, run) => target.addEventListener(type, guard(core, run), true),
     calls: beckon,
     get debug() {
       return beckon.debug;
@@ -65,20 +70,29 @@ function open(...[beckon, data, endpoint, tell, look, listen, lane, queue]: Para
     return Promise.all(waiting);
   };
 
-  if (!window.navigation) watchHistory(guard(core, look), listen);
-  listen(document, 'DOMContentLoaded', () => void scan());
+  core.listen(document, 'beckon:decision', (event) => (last = (event as CustomEvent<Decision>).detail));
+  if (!window.navigation) watchHistory(core);
+  core.listen(document, 'DOMContentLoaded', () => void scan());
   return scan;
 }
 
-/** For browsers without the Navigation API: `look` after each call of a history method, and on back and forward. */
-function watchHistory(look: (event: object) => void, listen: Core['listen']): void {
+function announce(detail: Decision): void {
+  document.dispatchEvent(new CustomEvent('beckon:decision', { detail }));
+}
+
+/**
+ * For browsers without the Navigation API: says what that would say, at the window, where the core listens then; after
+ * each call of a history method, and on back and forward.
+ */
+function watchHistory({ listen }: Core): void {
+  const look = (): unknown => window.dispatchEvent(new Event('currententrychange'));
   for (const method of ['pushState', 'replaceState'] as const) {
     const original = history[method];
     history[method] = function (this: History, ...args) {
       original.apply(this, args);
-      look({});
+      look();
     };
   }
-  listen(window, 'popstate', () => look({}));
-  look({}); // what happened while this was on its way
+  listen(window, 'popstate', look);
+  look(); // what happened while this was on its way
 }
