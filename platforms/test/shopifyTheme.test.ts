@@ -43,6 +43,8 @@ class Shop {
   readonly cart: unknown[] = [];
   readonly published: unknown[] = [];
   readonly later: (() => void)[] = [];
+  /** What the next requests wait for, in turn; false: the network fails. */
+  readonly fate: (Promise<void> | false)[] = [];
   readonly #dom: JSDOM;
 
   constructor({ linked = false, stored = '', blocked = false, loaded = false, nobody = false, now = Date.now() } = {}) {
@@ -61,13 +63,21 @@ class Shop {
         this.asked.push(url);
         if (!url.startsWith('https://px')) {
           this.cart.push(JSON.parse(String(request.body)).attributes);
+          await this.#meet();
           return { ok: true };
         }
+        await this.#meet();
         assert.equal(request.credentials, 'include');
         return { ok: !nobody, json: async () => ({ k: 'LINK' }) };
       },
     });
     window.eval(readFileSync('shopify/extensions/beckon-theme/assets/beckon-link.js', 'utf8'));
+  }
+
+  async #meet(): Promise<void> {
+    const fate = this.fate.shift();
+    if (fate === false) throw new TypeError('Failed to fetch');
+    await fate;
   }
 
   async ack(lane: string | null): Promise<void> {
@@ -144,4 +154,46 @@ test('a tag that was faster is asked after; no visitor, blocked storage and a fo
   const blocked = new Shop({ blocked: true });
   await blocked.ack('decide; choice');
   assert.deepEqual(blocked.cart, [{ _beckon: 'LINK' }]);
+});
+
+test('a withdrawal has the last word, whatever is still on its way', async () => {
+  for (const blocked of [false, true]) {
+    let release!: () => void;
+    const asking = new Shop({ blocked });
+    asking.fate.push(new Promise((done) => (release = done)));
+    await asking.ack('decide; choice');
+    await asking.ack('count; choice');
+    release();
+    await asking.settle();
+    assert.deepEqual([asking.asked, asking.published], [[link], []]);
+    if (!blocked) assert.equal(asking.stored, null);
+
+    const writing = new Shop({ blocked });
+    writing.fate.push(Promise.resolve(), new Promise((done) => (release = done)));
+    await writing.ack('decide; choice');
+    await writing.ack('count; choice');
+    assert.deepEqual(writing.cart, [{ _beckon: 'LINK' }]); // could arrive after the other
+    release();
+    await writing.settle();
+    assert.deepEqual(writing.cart, [{ _beckon: 'LINK' }, { _beckon: '' }]);
+    assert.equal(JSON.stringify(writing.published.at(-1)), '["beckon_link",{"k":""}]');
+  }
+});
+
+test('what fails is tried again with the next answer, a withdrawal once by itself too', async () => {
+  const joining = new Shop();
+  joining.fate.push(false, Promise.resolve(), false);
+  for (let i = 0; i < 4; i++) await joining.ack('decide; choice');
+  assert.deepEqual(joining.asked, [link, link, update, update]);
+
+  const leaving = new Shop({ stored: kept(1000), linked: true });
+  leaving.fate.push(false, false);
+  await leaving.ack('count; choice');
+  for (let i = 0; i < 2; i++) {
+    for (const run of leaving.later.splice(0)) run();
+    await leaving.settle();
+  }
+  assert.deepEqual(leaving.cart, Array(2).fill({ _beckon: '' }));
+  for (let i = 0; i < 2; i++) await leaving.ack('count; choice');
+  assert.deepEqual(leaving.cart, Array(3).fill({ _beckon: '' }));
 });

@@ -58,8 +58,16 @@ test('a cart event is told once, also when the word that it was told is lost', a
   assert.deepEqual(second.kept(), {}); // a choice that was taken back
 });
 
+/** What a request gets, when `held` is done; a reply that is no JSON has no `k`. Nothing means that the network fails. */
+type Answer = { ok: boolean; k?: string; held?: Promise<void> } | undefined;
+
+const hold = (): { held: Promise<void>; release(): void } => {
+  let release!: () => void;
+  return { held: new Promise((done) => (release = done)), release };
+};
+
 /** The page where an order is paid: nothing happens on it but its view, whose answer may come before our script. */
-const payPage = (answers: { ok: boolean; k?: string }[], tagIsThere: boolean) => {
+const payPage = (answers: Answer[], tagIsThere: boolean, posted: Answer[] = []) => {
   const { window } = new JSDOM('<script type="application/json" id="beckon-page">{"events":[],"ajax":"/?wc-ajax=%%endpoint%%","own":false,"link":{"endpoint":"/px","site":"demo","nonce":"n"}}</script>', { url: 'https://shop.example/', runScripts: 'outside-only' });
   const asked: string[] = [];
   const timers: (() => void)[] = [];
@@ -68,9 +76,11 @@ const payPage = (answers: { ok: boolean; k?: string }[], tagIsThere: boolean) =>
     setTimeout: (run: () => void) => void timers.push(run),
     fetch: async (url: string, request: { body?: URLSearchParams }) => {
       asked.push(request.body ? `${url.split('=')[1]} ${request.body.get('k')}` : url);
-      if (request.body) return { ok: true };
-      const { ok, k } = answers.shift()!;
-      return { ok, json: async () => ({ k }) };
+      const next = request.body ? (posted.length ? posted.shift() : { ok: true }) : answers.shift();
+      await next?.held;
+      if (!next) throw new TypeError('Failed to fetch');
+      const { ok, k } = next;
+      return { ok, json: async () => (k ? { k } : JSON.parse('<html>')) };
     },
   });
   window.eval(readFileSync('woocommerce/beckon/assets/shop.js', 'utf8'));
@@ -113,4 +123,63 @@ test('a token that was refused is asked for again with the next answer', async (
   await page.later();
   await page.ack('decide; choice');
   assert.deepEqual(page.asked, ['/px/link?s=demo', '/px/link?s=demo', 'beckon_link LINK']);
+});
+
+test('a withdrawal has the last word, whatever is still on its way', async () => {
+  const { held, release } = hold();
+  const asking = payPage([{ ok: true, k: 'LINK', held }], true);
+  await asking.ack('decide; choice');
+  await asking.ack('count; choice');
+  release();
+  await asking.ack('count; choice');
+  assert.deepEqual(asking.asked, ['/px/link?s=demo', 'beckon_link ']);
+
+  const slow = hold();
+  const refused = payPage([{ ok: false, held: slow.held }], true);
+  await refused.later();
+  await refused.ack('count; choice');
+  slow.release();
+  await refused.ack('count; choice'); // was told once
+  assert.deepEqual(refused.asked, ['/px/link?s=demo', 'beckon_link ']);
+
+  const first = hold();
+  const posting = payPage([{ ok: true, k: 'LINK' }], true, [{ ok: true, held: first.held }]);
+  await posting.ack('decide; choice');
+  await posting.ack('count; choice');
+  assert.deepEqual(posting.asked, ['/px/link?s=demo', 'beckon_link LINK']); // could arrive after the other
+  first.release();
+  await posting.ack('count; choice');
+  assert.deepEqual(posting.asked, ['/px/link?s=demo', 'beckon_link LINK', 'beckon_link ']);
+});
+
+test('what fails is tried again with the next answer, a withdrawal once by itself too', async () => {
+  for (const answer of [undefined, { ok: true }]) { // no network, no JSON
+    const page = payPage([answer, { ok: true, k: 'LINK' }], true);
+    await page.later();
+    await page.ack('decide; choice');
+    assert.deepEqual(page.asked, ['/px/link?s=demo', '/px/link?s=demo', 'beckon_link LINK']);
+  }
+  for (const failed of [undefined, { ok: false }]) {
+    const page = payPage([{ ok: true, k: 'LINK' }, { ok: true, k: 'LINK' }], true, [failed]);
+    await page.ack('decide; choice');
+    await page.ack('decide; choice');
+    await page.ack('decide; choice');
+    assert.deepEqual(page.asked.filter((it) => it.includes('LINK')), ['beckon_link LINK', 'beckon_link LINK']);
+
+    const withdrawn = payPage([], true, [failed, failed, failed]);
+    await withdrawn.ack('count; choice');
+    await withdrawn.later();
+    await withdrawn.later();
+    assert.equal(withdrawn.asked.length, 2);
+    await withdrawn.ack('count; choice');
+    await withdrawn.later();
+    await withdrawn.later();
+    await withdrawn.ack('count; choice');
+    assert.deepEqual(withdrawn.asked, Array(4).fill('beckon_link '));
+  }
+  const anew = payPage([undefined, { ok: true, k: 'LINK' }], true, [{ ok: false }]);
+  await anew.ack('count; choice');
+  await anew.ack('decide; choice'); // and fails
+  await anew.later(); // is no withdrawal any more
+  assert.deepEqual(anew.asked, ['beckon_link ', '/px/link?s=demo']);
 });

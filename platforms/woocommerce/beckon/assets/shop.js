@@ -52,20 +52,31 @@
   const { link } = page;
   const missedAfter = 1000; // ms; an answer that is not there by then came before us, and a page that is paid on may send no more
   let answered = false;
-  let joined;
-  const join = async (wanted) => {
+  let joined; // true and false once the server has been told so, or is being told
+  let posts = Promise.resolve(); // one after the other: the last word must be the last to arrive
+  const join = async (wanted, again = false) => {
     if (!link || joined === wanted) return;
     joined = wanted;
-    let k = '';
-    if (wanted) {
-      const reply = await fetch(`${link.endpoint}/link?s=${encodeURIComponent(link.site)}`, { credentials: 'include' });
-      if (!reply.ok) {
-        joined = undefined; // no visitor yet: the next answer may bring one
-        return;
+    try {
+      let k = '';
+      if (wanted) {
+        const reply = await fetch(`${link.endpoint}/link?s=${encodeURIComponent(link.site)}`, { credentials: 'include' });
+        if (!reply.ok) throw reply.status; // no visitor yet: the next answer may bring one
+        k = (await reply.json()).k;
       }
-      k = (await reply.json()).k;
+      posts = posts
+        .catch(() => {}) // is another's
+        .then(async () => {
+          if (joined !== wanted) return; // the visitor has chosen anew
+          const reply = await post('beckon_link', { k, nonce: link.nonce });
+          if (!reply.ok) throw reply.status;
+        });
+      await posts;
+    } catch {
+      if (joined !== wanted) return;
+      joined = undefined; // and the next answer tries again, which a withdrawal does not wait for
+      if (!wanted && !again) setTimeout(() => allowed === false && join(false, true), missedAfter);
     }
-    await post('beckon_link', { k, nonce: link.nonce });
   };
   document.addEventListener('beckon:ack', ({ detail }) => {
     const lane = quietly(() => detail.lane.split(';')[0].trim());
@@ -73,7 +84,7 @@
     answered = true;
     allowed = lane === 'decide';
     keep();
-    join(allowed).catch(() => {});
+    void join(allowed);
   });
-  if (link && window.beckon.decision) setTimeout(() => answered || join(true).catch(() => {}), missedAfter);
+  if (link && window.beckon.decision) setTimeout(() => answered || join(true), missedAfter);
 })();
