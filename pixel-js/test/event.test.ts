@@ -144,3 +144,17 @@ test('a field called "elements" costs the field, not the event; what else goes w
   await settled();
   assert.equal(page.words.length, 1);
 });
+
+test('only a meta has content: a field or a template of that name costs nothing, nor does content that is empty or no object', () => {
+  const page = withEvents(`<form data-beckon-event="cart_add" data-beckon-product="mug"><input name="content" value="1"></form>
+    <template data-beckon-event="cart_view" data-beckon-on="view"></template>
+    ${['', 'content=""', 'content="null"', 'content="5"'].map((content, i) => `<meta data-beckon-event="product_view" data-beckon-on="view" data-beckon-product="${i}" ${content}>`).join('')}`);
+  Object.defineProperty(at(page, 'form'), 'content', { value: at(page, 'input') }); // as browsers have it
+  at(page, 'form').dispatchEvent(new (page.window.Event as never as typeof Event)('submit', { bubbles: true }));
+  assert.deepEqual(page.told, [
+    ['cart_view', {}],
+    ...['0', '1', '2', '3'].map((product) => ['product_view', { product }]),
+    ['cart_add', { product: 'mug' }],
+  ]);
+  assert.deepEqual(page.words, []);
+});

@@ -17,18 +17,20 @@ export default function event({ debug, guard, listen, tell }: Core): void {
   let here = '';
 
   /** Tells what this element says; of a view, if it is news. */
-  const hear = (at: HTMLElement, view?: boolean): void => {
-    if (at.closest('[data-beckon-ignore],[data-beckon-event=purchase]:not(meta)')) return debug('ignored:', at);
+  const hear = (at: HTMLElement, view?: 1): void => {
+    if (at.closest('[data-beckon-ignore],[data-beckon-event=purchase]:not(meta)')) return debug('ignored', at);
     const kind = at.dataset['beckonEvent'] as Kind;
-    const props = JSON.parse((at as HTMLMetaElement).content ?? '{}');
+    // No other element's "content" is ours: a form may have a field of that name. What is no object names no prop of ours.
+    const props = { ...JSON.parse(at.closest('meta')?.content || '{}') };
     names.forEach((name, i) => {
       let text = at.closest(`[${attribute(name)}]`)?.getAttribute(attribute(name));
       const field = text?.split('field:')[1];
       // A form may have a field called "elements", which then is what its form calls so.
       if (field) text = (at.closest('form')?.elements.namedItem?.(field) as HTMLInputElement | null)?.value;
       text &&= text.trim();
-      if (text && name === 'query') props['query_length'] = text.length; // the words stay here
-      else if (text) props[name] ??= i < numbers ? +text : text;
+      if (!text) return;
+      if (name === 'query') props['query_length'] = text.length; // the words stay here
+      else props[name] ??= i < numbers ? +text : text;
     });
     if (view) {
       const says = kind + JSON.stringify(props);
@@ -42,7 +44,7 @@ export default function event({ debug, guard, listen, tell }: Core): void {
 
   const look = (): void => {
     if (here !== (here = location.href)) told = new Set();
-    document.querySelectorAll<HTMLElement>('[data-beckon-on=view]').forEach(guard((at) => hear(at, true)));
+    document.querySelectorAll<HTMLElement>('[data-beckon-on=view]').forEach(guard((at) => hear(at, 1)));
   };
 
   const act = (which: string) => ({ target }: Event): void => {
