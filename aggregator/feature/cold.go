@@ -224,8 +224,8 @@ func (c *Cold) sift(ctx context.Context, keys []Key) {
 func (c *Cold) settle(keys []Key, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err != nil && len(c.failed)+len(keys) > maxFailed {
-		clear(c.failed)
+	if err != nil {
+		c.makeRoomLocked(len(keys))
 	}
 	for _, k := range keys {
 		if err == nil {
@@ -243,10 +243,18 @@ func (c *Cold) settle(keys []Key, err error) {
 func (c *Cold) setAside(k Key, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.makeRoomLocked(1)
 	wait := min(max(2*c.failed[k].alone, asideFor), asideAtMost)
 	c.failed[k] = failure{c.now().Add(wait), wait}
 	c.answerLocked(k, nil)
 	c.log.Warn("a visitor could not be read, and gets no targeted offer; others can be", "again_in", wait.String(), "error", err)
+}
+
+// makeRoomLocked keeps what is known of failures bounded: who failed once need not come again.
+func (c *Cold) makeRoomLocked(n int) {
+	if len(c.failed)+n > maxFailed {
+		clear(c.failed)
+	}
 }
 
 func (c *Cold) answerLocked(k Key, p *Profile) {

@@ -243,6 +243,22 @@ func TestARoundIsNotReadInPartsWhereNobodyCanBeRead(t *testing.T) {
 	}
 }
 
+// Those who are refused one by one, and do not come back.
+func TestWhoIsSetAsideIsRememberedWithinBounds(t *testing.T) {
+	c := NewCold(nil, nil, slog.New(slog.DiscardHandler))
+	for n := range maxFailed + 100 {
+		k := visitorOf("demo", n)
+		c.pending[k] = &lookup{done: make(chan struct{})}
+		c.setAside(k, errors.New("refused"))
+		if len(c.failed) > maxFailed {
+			t.Fatalf("%d failures are remembered", len(c.failed))
+		}
+	}
+	if c.failed[visitorOf("demo", maxFailed+99)].alone == 0 {
+		t.Error("the last of them is not set aside")
+	}
+}
+
 func TestWaitingIsBounded(t *testing.T) {
 	c := newCold(t)
 	for n := range maxWaiting {

@@ -93,7 +93,7 @@ func (v *folding) place(hour int64, keys []string) {
 }
 
 // newestOrders leaves each order once, and of many those of the newest hours.
-func (v *folding) newestOrders() []placement {
+func (v *folding) newestOrders() {
 	slices.SortFunc(v.orders, func(a, b placement) int { return cmp.Or(cmp.Compare(b.hour, a.hour), cmp.Compare(a.key, b.key)) })
 	seen := make(map[string]bool, len(v.orders))
 	v.orders = slices.DeleteFunc(v.orders, func(o placement) bool {
@@ -102,7 +102,6 @@ func (v *folding) newestOrders() []placement {
 		return twice
 	})
 	v.orders = v.orders[:min(len(v.orders), ordersKnown)]
-	return v.orders
 }
 
 // done ends the folding.
@@ -125,11 +124,14 @@ func (v *folding) done() {
 // ordersToRead chooses the orders that are read, as literals, and notes of each visitor how many are not. What many visitors
 // have made up together must not take long either: then those with the most of them have fewer read.
 func (f results) ordersToRead() []string {
+	for _, v := range f.visitors {
+		v.newestOrders() // puts them in order, once
+	}
 	each := maxOrders
 	for sum := ordersInRead + 1; sum > ordersInRead && each > 1; {
 		sum = 0
 		for _, v := range f.visitors {
-			sum += min(len(v.newestOrders()), each)
+			sum += min(len(v.orders), each)
 		}
 		if sum > ordersInRead {
 			each = each * 3 / 4
