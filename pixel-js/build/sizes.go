@@ -19,7 +19,7 @@ var budgets = map[string]int{
 	"b.ga4.js":             850,
 	"b.names.js":           940,
 	"b.offer.js":           700,
-	"b.parts.js":           740,
+	"b.parts.js":           800,
 	"b.refresh.js":         490,
 }
 

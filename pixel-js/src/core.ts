@@ -22,7 +22,7 @@ export interface Core {
   readonly consent: (consent: Consent) => void;
   /** Lets the first request of a page with `data-consent` go without a choice: the visitor has not made one. */
   readonly ready: () => void;
-  /** The `Beckon-Lane` of the last reply, such as `decide; choice`. Nothing is kept in the browser but in `decide`. */
+  /** The `Beckon-Lane` of the last reply, such as `decide; choice`, and before it `decide` where this tab has remembered an offer. Nothing is kept in the browser but in `decide`. */
   readonly lane: () => string | null | undefined;
   /** The events that no reply has answered yet. */
   readonly queue: () => readonly ShopEvent[];

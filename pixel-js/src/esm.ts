@@ -43,7 +43,7 @@ export function init({ site, endpoint, use, debug, hash, consent, consentDecide,
       ...(debug ? { debug: '' } : {}),
       ...(hash ? { hash } : {}),
     },
-    src: endpoint.replace(/\/*$/, '/'),
+    src: new URL(endpoint.replace(/\/*$/, '/'), document.baseURI).href, // parts are not looked for where a bundler puts this
   });
 }
 

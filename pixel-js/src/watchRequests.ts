@@ -14,7 +14,7 @@ export function watchRequests(endpoint: string, sent: (body: unknown) => (outcom
     const reply = fetch.call(window, url, init);
     if (ours(url)) {
       const hear = sent(init?.body);
-      reply.then((r) => hear(r.clone()), () => hear(undefined));
+      reply.then((r) => hear(r.clone()), () => hear(undefined)).catch(() => {});
     }
     return reply;
   };

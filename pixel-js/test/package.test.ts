@@ -46,7 +46,7 @@ test('the module does nothing on a server, and in a browser what was called earl
   init({ site: 'demo', endpoint: '/px/', hash: '/#/' });
   init({ site: 'other', endpoint: '/px' }); // once is enough
   while (!sent.length) await settled(); // there are no parts here, which takes a while to find out
-  assert.deepEqual(sent[0]!.url, '/px/e');
+  assert.deepEqual(sent[0]!.url, 'https://shop.example/px/e');
   const batch = JSON.parse(sent[0]!.body);
   assert.deepEqual([batch.s, batch.c.measure, batch.e.map(({ n }: { n: string }) => n)], ['demo', true, ['page_view', 'product_view']]);
   assert.equal((await decision).reason, 'DEFAULT');

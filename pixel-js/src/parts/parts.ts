@@ -17,8 +17,10 @@ function open(...[beckon, data, endpoint, tell, now]: Parameters<Parts>): () => 
   let ready!: () => void;
   const word = new Promise<void>((resolve) => (ready = resolve));
   let last: Decision | undefined;
+  let denied = false;
   const consent: Core['consent'] = (choice) => {
-    if (choice?.decide !== true && last?.personalised) {
+    denied = choice?.decide !== true;
+    if (denied && last?.personalised) {
       announce({ eligible: false, offer: null, reason: 'NO_CONSENT' }); // before the network knows
     }
     choose(choice);
@@ -34,7 +36,8 @@ function open(...[beckon, data, endpoint, tell, now]: Parameters<Parts>): () => 
     decision: () => beckon.decision(),
     consent,
     ready,
-    lane: () => now()[0],
+    // Until a reply names it, what the tab remembers of offers tells it: no other lane keeps anything.
+    lane: () => now()[0] ?? (denied ? null : remembered()),
     queue: () => now()[1],
     guard: (run) => guard(core, run),
     listen: (target, type, run) => target.addEventListener(type, guard(core, run), true),
@@ -70,10 +73,21 @@ function open(...[beckon, data, endpoint, tell, now]: Parameters<Parts>): () => 
     return Promise.all(waiting);
   };
 
-  core.listen(document, 'beckon:decision', (event) => (last = (event as CustomEvent<Decision>).detail));
+  core.listen(document, 'beckon:decision', (event) => {
+    const { detail } = event as CustomEvent<Decision>;
+    if (detail.reason !== 'ERROR') last = detail; // what was offered before it stands
+  });
   if (!window.navigation) watchHistory(core);
   core.listen(document, 'DOMContentLoaded', () => void scan());
   return scan;
+}
+
+function remembered(): string | null {
+  try {
+    return sessionStorage['_bk.offer'] ? 'decide' : null;
+  } catch {
+    return null; // blocked
+  }
 }
 
 function announce(detail: Decision): void {
