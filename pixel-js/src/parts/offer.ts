@@ -84,10 +84,8 @@ export default function offer({ decision, guard, lane, listen, tell }: Core): vo
     facts = {
       ...next.offer,
       ...next,
-      get expires() { // only where it is asked for: a browser's first date in words takes it many milliseconds
-        return new Date(next.expires_at!).toLocaleString([], { dateStyle: 'short', timeStyle: 'short' });
-      },
-      disclosure: next.disclosure || '', // which every personalised offer has
+      expires: new Date(next.expires_at!).toLocaleString([], { dateStyle: 'short', timeStyle: 'short' }),
+      disclosure: (next.personalised && next.disclosure) || '',
     };
     show();
   };
